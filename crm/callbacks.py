@@ -5,9 +5,8 @@ from datetime import datetime
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.db import transaction
 
-from connector_project.core import logging
+from connector_project.core import logging, transactions
 from connector_project.core.http_client import MODULE
 from connector_project.core.task_queue import enqueue
 from connector_project.core.untrusted_input import parse_json_object
@@ -16,7 +15,7 @@ from crm.models import Command
 from crm.retailcrm.errors import TELEPHONY_OFF
 from tenants import account_claims
 from tenants.access_errors import SWITCHED_OFF
-from tenants.models import Tenant
+from tenants.models import CrmConnection, Tenant
 from tenants.models.connections import normalise_address
 from tenants.models.tenant import validate_time_zone
 
@@ -29,12 +28,7 @@ def activity(tenant: Tenant, request: Mapping[str, str], *, now: datetime) -> Co
     data = parse_json_object(request.get("activity"))
     if data is None:
         return command.close(Command.State.REFUSED, Command.Reason.BAD_REQUEST, now=now)
-    if _is_on(data):
-        tenant.crm.lift(SWITCHED_OFF, MODULE)
-    else:
-        tenant.crm.suspend(TELEPHONY_OFF, "The module was switched off in the CRM.", subject=SWITCHED_OFF, now=now)
-    _update_address(tenant, request.get("systemUrl", ""))
-    return command.close(Command.State.DONE, now=now)
+    return _switch(command, is_on=_is_on(data), address=request.get("systemUrl", ""), now=now)
 
 
 def settings_changed(tenant: Tenant, request: Mapping[str, str], *, now: datetime) -> Command:
@@ -50,8 +44,21 @@ def settings_changed(tenant: Tenant, request: Mapping[str, str], *, now: datetim
     except ValidationError:
         return command.close(Command.State.REFUSED, Command.Reason.BAD_REQUEST, name, now=now)
     if name:
-        tenant.crm.time_zone = name
-        tenant.crm.save(update_fields=["time_zone"])
+        CrmConnection.objects.filter(tenant=tenant).update(time_zone=name)
+    return command.close(Command.State.DONE, now=now)
+
+
+@transactions.atomic
+def _switch(command: Command, *, is_on: bool, address: str, now: datetime) -> Command:
+    """Do what the callback says, unless the client was disconnected since it came."""
+    tenant = Tenant.objects.lock(command.tenant_id)
+    if tenant is None or tenant.offboarded_at is not None:
+        return command.close(Command.State.REFUSED, Command.Reason.NOT_ACTIVE, now=now)
+    if is_on:
+        tenant.crm.lift(SWITCHED_OFF, MODULE)
+    else:
+        tenant.crm.suspend(TELEPHONY_OFF, "The module was switched off in the CRM.", subject=SWITCHED_OFF, now=now)
+    _update_address(tenant, address)
     return command.close(Command.State.DONE, now=now)
 
 
@@ -78,7 +85,6 @@ def _update_address(tenant: Tenant, address: str) -> None:
     if account_claims.find_same_address(tenant.crm, address):
         security.warning("the CRM sent the systemUrl of another client's account", tenant=tenant.slug)
         return
-    with transaction.atomic():
-        tenant.crm.address = address
-        tenant.crm.save(update_fields=["address"])
-        enqueue(tenant.crm.PROBE_TASK if tenant.crm.suspension else integration_module.TASK, tenant.pk)
+    tenant.crm.address = address
+    tenant.crm.save(update_fields=["address"])
+    enqueue(tenant.crm.PROBE_TASK if tenant.crm.suspension else integration_module.TASK, tenant.pk)

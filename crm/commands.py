@@ -89,15 +89,28 @@ def run(command_id: int, *, now: datetime) -> None:
 
 @transaction.atomic
 def resume_pending(*, now: datetime) -> int:
-    """Queue commands again whose queue entry was lost or whose worker died; return how many were due."""
+    """Queue commands again whose queue entry was lost or whose worker died; return how many were due.
+
+    What is too late is closed here: in the queue it would only be in front of what people wait for.
+    """
     is_started_call = Q(state=State.RUNNING, kind=Kind.MAKE_CALL)
-    # A retry could call both people a second time.
-    stopped = Command.objects.due(now=now).filter(is_started_call)
-    failed = stopped.update(state=State.FAILED, reason=Reason.NOT_REPEATED, finished_at=now, **released(None))
+    is_late_click = Q(state=State.RECEIVED, kind=Kind.MAKE_CALL, received_at__lt=now - CLICK_TTL)
+    is_late_status = Q(kind=Kind.SET_STATUS, received_at__lt=now - STATUS_TTL)
+    closed = (
+        (is_started_call, Reason.NOT_REPEATED),  # A retry could call both people a second time.
+        (is_late_click, Reason.STALE),
+        (is_late_status, Reason.UIS_UNAVAILABLE),
+    )
+    failed = sum(_fail_due(condition, reason, now=now) for condition, reason in closed)
     queued = Command.objects.exclude(is_started_call).requeue(limit=room(QUEUE), now=now, state=State.RECEIVED)
     for pk in queued:
         enqueue(TASK, pk, queue=QUEUE)
     return failed + len(queued)
+
+
+def _fail_due(condition: Q, reason: Command.Reason, *, now: datetime) -> int:
+    due = Command.objects.due(now=now).filter(condition)
+    return due.update(state=State.FAILED, reason=reason, finished_at=now, **released(None))
 
 
 def _claim(command: Command, *, now: datetime) -> Command | None:

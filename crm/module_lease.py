@@ -5,19 +5,26 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from typing import Any
 
 from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from connector_project.core import http_client
-from connector_project.core.jobs import LEASE
+from connector_project.core.jobs import LEASE, stopped_workers, worker_name
 from connector_project.core.task_queue import enqueue
 from crm.retailcrm.errors import SYSTEM
 from telephony import task_names
 from tenants.models import CrmConnection, Tenant
 
 PATIENCE_SECONDS, TURN_SECONDS = 20.0, 0.2
+UNCLAIMED: dict[str, Any] = {
+    "module_claim": None,
+    "module_claimed_by": "",
+    "module_claimed_until": None,
+    "is_module_wanted": False,
+}
 
 
 @contextmanager
@@ -41,11 +48,22 @@ def exclusive(tenant: Tenant, *, now: datetime, is_patient: bool = False) -> Ite
             _release(tenant)
 
 
+def is_left(*, now: datetime) -> Q:
+    """Return the condition that a worker has left its claim: the lease is over, or its heartbeats have stopped.
+
+    One that was only cut off registers no more when it finds its claim taken.
+    """
+    return Q(module_claimed_until__lte=now) | Q(
+        module_claimed_until__isnull=False, module_claimed_by__in=stopped_workers(now=now)
+    )
+
+
 def _claim(tenant: Tenant, *, now: datetime) -> bool:
     """Claim the registration until the lease ends, and read what is registered now; else leave a note."""
     mine = CrmConnection.objects.filter(pk=tenant.crm.pk)
-    free = mine.filter(Q(module_claimed_until=None) | Q(module_claimed_until__lte=now))
-    while not free.update(module_claim=uuid.uuid4(), module_claimed_until=now + LEASE, is_module_wanted=False):
+    free = mine.filter(Q(module_claimed_until=None) | is_left(now=now))
+    claim = {"module_claim": uuid.uuid4(), "module_claimed_by": worker_name(), "module_claimed_until": now + LEASE}
+    while not free.update(**claim, is_module_wanted=False):
         if mine.filter(module_claimed_until__gt=now).update(is_module_wanted=True) or not mine.exists():
             return False
     tenant.crm.refresh_from_db(fields=["registered_module", "registered_at", "module_claim"])
@@ -54,8 +72,8 @@ def _claim(tenant: Tenant, *, now: datetime) -> bool:
 
 @transaction.atomic
 def _release(tenant: Tenant) -> None:
-    mine, free = claimed(tenant), {"module_claim": None, "module_claimed_until": None, "is_module_wanted": False}
-    if not mine.filter(is_module_wanted=False).update(**free) and mine.update(**free):
+    mine = claimed(tenant)
+    if not mine.filter(is_module_wanted=False).update(**UNCLAIMED) and mine.update(**UNCLAIMED):
         enqueue(task_names.LINK_USERS, tenant.pk)
 
 

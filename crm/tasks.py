@@ -5,7 +5,7 @@ from collections.abc import Callable
 from django.utils import timezone
 from structlog.contextvars import bind_contextvars
 
-from connector_project.core import check_results, http_client, logging
+from connector_project.core import check_results, http_client, logging, sweeps
 from crm import (
     client_factory,
     commands,
@@ -86,11 +86,13 @@ def probe(tenant_id: int) -> None:
 
 def enqueue_due_work() -> None:
     """Every minute: enqueue what was lost or left by a dead worker: commands, pop-ups, links, registrations."""
-    now = timezone.now()
-    Popup.objects.fail_unsent(now=now)
-    commands.resume_pending(now=now)
-    user_linking.enqueue_due(now=now)
-    outdated_modules.enqueue_due(now=now)
+    sweeps.run_all(
+        Popup.objects.fail_unsent,
+        commands.resume_pending,
+        user_linking.enqueue_due,
+        outdated_modules.enqueue_due,
+        now=timezone.now(),
+    )
 
 
 def probe_all() -> None:

@@ -87,6 +87,7 @@ def _find_owner(tenant: Tenant, call: Call, *, now: datetime) -> Outcome:
     """Look up a missed caller's manager; without one, the employee whose phone rang stays the owner."""
     unowned = Moved(state=State.READY, changes={"crm_user_id": None})
     if MANAGER_RIGHT in tenant.crm.denials and not tenant.crm.try_right(MANAGER_RIGHT, now=now):
+        tenant.crm.return_half_open()
         return unowned
     try:
         manager = client_factory.crm_client(tenant.crm).manager(phone_numbers.e164(call.contact))

@@ -80,9 +80,9 @@ def enqueue_due(*, now: datetime) -> None:
     """Link again where users were absent some minutes ago, and where a worker died before it had finished."""
     accessible = Tenant.objects.live().filter(crm__denied_at=None)
     remote_lists.enqueue_readings(task_names.LINK_USERS, [Kind.CRM_USERS], accessible, now=now)
-    expired = CrmConnection.objects.filter(module_claimed_until__lte=now)
-    unfinished = list(accessible.filter(crm__in=expired).values_list("pk", flat=True))
-    expired.update(module_claim=None, module_claimed_until=None, is_module_wanted=False)
+    left = CrmConnection.objects.filter(module_lease.is_left(now=now))
+    unfinished = list(accessible.filter(crm__in=left).values_list("pk", flat=True))
+    left.update(**module_lease.UNCLAIMED)
     for tenant_id in unfinished:
         enqueue(task_names.LINK_USERS, tenant_id)
 

@@ -105,7 +105,9 @@ def run_next(*, now: datetime) -> None:
     """Run a portion of the action that is due first, and enqueue the next portion of whichever is due then."""
     action = BulkAction.objects.claim_next(now=now)
     if action is not None:
-        _finish(action, _run(action, now=now), now=now)
+        with BulkAction.objects.returned_on_conflict(action, now=now):
+            outcome = _run(action, now=now)
+        _finish(action, outcome, now=now)
 
 
 @transaction.atomic

@@ -6,7 +6,7 @@ from django.db import transaction
 from django.utils import timezone
 from structlog.contextvars import bind_contextvars
 
-from connector_project.core import http_client, logging
+from connector_project.core import http_client, logging, sweeps
 from connector_project.core.task_queue import drop_expired, enqueue
 from telephony import bulk_actions, client_factory, task_names
 from telephony.calls import fetch_legs, pipeline, sweep
@@ -39,14 +39,16 @@ def fetch_call_legs(tenant_id: int) -> None:
 
 def enqueue_due_work() -> None:
     """Every minute: enqueue everything that is due, in case a push was lost."""
-    now = timezone.now()
-    drop_expired(now=now)
-    process.enqueue_due(now=now)
-    sweep.fail_broken(now=now)
-    sweep.resume_due(now=now)
-    bulk_actions.resume_due(now=now)
-    sync.enqueue_readings(now=now)
-    unreadable_cap.apply(now=now)
+    sweeps.run_all(
+        drop_expired,
+        process.enqueue_due,
+        sweep.fail_broken,
+        sweep.resume_due,
+        bulk_actions.resume_due,
+        sync.enqueue_readings,
+        unreadable_cap.apply,
+        now=timezone.now(),
+    )
 
 
 def run_bulk_action() -> None:

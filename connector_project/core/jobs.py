@@ -4,6 +4,8 @@ import functools
 import os
 import socket
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any, Self, TypeVar
 
@@ -12,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from connector_project.core.models import LIVE_FOR, WorkerHeartbeat
 from connector_project.core.task_queue import MAX_SWEPT
+from connector_project.core.transactions import is_conflict
 
 LEASE = timedelta(minutes=3)  # longer than a task may run
 # After this the sweep queues a task again: its push may have been lost.
@@ -64,8 +67,7 @@ class LeasedQuerySet(models.QuerySet[Job]):
         These stay claimed until their lease ends all the same: it may only be cut off, and still finish them.
         """
         claimed = self.filter(claim_token__isnull=False, next_attempt_at__gt=now)
-        stopped = WorkerHeartbeat.objects.filter(last_seen_at__lte=now - LIVE_FOR)
-        return claimed.exclude(claimed_by__in=stopped.values("name"))
+        return claimed.exclude(claimed_by__in=stopped_workers(now=now))
 
     def claim_one(
         self, pk: int, *, only: models.Q | None = None, lease: timedelta = LEASE, now: datetime, **changes: Any
@@ -87,6 +89,19 @@ class LeasedQuerySet(models.QuerySet[Job]):
     def release_claimed(self, job: Job, at: datetime | None, **changes: Any) -> None:
         """Write `changes` and the next attempt, if this claim still holds the job; None: nothing is left to do."""
         self.still_claimed(job).update(**released(at), **changes)
+
+    @contextmanager
+    def returned_on_conflict(self, job: Job, *, now: datetime) -> Iterator[None]:
+        """Give a claimed job back if the database breaks the body's transaction off.
+
+        The task is run again then, and must get the job again, not wait for the end of its lease.
+        """
+        try:
+            yield
+        except OperationalError as exc:
+            if is_conflict(exc):
+                self.release_claimed(job, now)
+            raise
 
     def requeue(self, *, limit: int = MAX_SWEPT, now: datetime, **changes: Any) -> list[int]:
         """Release due jobs, oldest first, and return their primary keys, for the caller to queue. Needs a transaction.
@@ -124,6 +139,11 @@ class LeasedJob(models.Model):
 def released(at: datetime | None) -> dict[str, Any]:
     """Return the fields of a job that nobody holds and that is due at `at`; None: nothing is left to do."""
     return {"claim_token": None, "claimed_by": "", "lost_leases": 0, "next_attempt_at": at}
+
+
+def stopped_workers(*, now: datetime) -> models.QuerySet[Any, str]:
+    """Return the names of the workers whose heartbeats have stopped."""
+    return WorkerHeartbeat.objects.filter(last_seen_at__lte=now - LIVE_FOR).values_list("name", flat=True)
 
 
 def worker_name() -> str:

@@ -6,6 +6,7 @@ attacker with the signing key would run code in the workers, by unpickling alrea
 
 import io
 import pickle
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -43,8 +44,8 @@ def load(payload: str | bytes) -> Entry:
     """Return what an entry asks for. Raises Refused, and BadSignature if somebody else wrote or changed it."""
     try:
         task = core_signing.loads(payload, key=Conf.SECRET_KEY, salt=Conf.PREFIX, serializer=_DataSerializer)
-    except UnicodeDecodeError as exc:
-        raise Refused("", "no text") from exc
+    except (ValueError, zlib.error) as exc:  # No text, or signed and no package.
+        raise Refused("", f"unreadable: {type(exc).__name__}") from exc
     if not isinstance(task, dict):
         raise Refused(task, "no task")
     name = task.get("func")

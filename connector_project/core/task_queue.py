@@ -31,6 +31,8 @@ QUEUES: tuple[Queue, ...] = ("default", "fast")
 EXPIRES_AFTER = {"fast": timedelta(seconds=90)}
 # More entries than this do not make a queue faster: the sweep leaves the other rows for the next minute.
 MAX_SWEPT = 500
+# However long a queue is, so many rows have their turn: it may be full of other work, and stay so.
+MIN_SWEPT_SHARE = 0.1
 # After Redis did not answer, pushes are left to the sweep for so long: each would hold its thread for seconds.
 PAUSE_SECONDS = 5.0
 
@@ -96,7 +98,7 @@ def depth(queue: Queue) -> int:
 
 def room(queue: Queue) -> int:
     """Return how many rows a sweep may queue now."""
-    return max(MAX_SWEPT - depth(queue), 0)
+    return max(MAX_SWEPT - depth(queue), int(MAX_SWEPT * MIN_SWEPT_SHARE))
 
 
 def drop_expired(*, now: datetime) -> None:

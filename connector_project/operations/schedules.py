@@ -38,10 +38,11 @@ def apply(**_signal: Any) -> None:
     Schedule.objects.exclude(func__in=SCHEDULES).delete()
     for func, minutes in SCHEDULES.items():
         cluster = "fast" if func in FAST_QUEUE_TASKS else None
-        schedule, is_new = Schedule.objects.get_or_create(
-            name=func, defaults={"func": func, "schedule_type": Schedule.MINUTES, "minutes": minutes}
-        )
-        if is_new or (schedule.minutes, schedule.cluster) != (minutes, cluster):
+        known = list(Schedule.objects.filter(name=func).order_by("pk"))
+        # Two machines that migrate at the same time both add it.
+        Schedule.objects.filter(pk__in=[one.pk for one in known[1:]]).delete()
+        schedule = known[0] if known else Schedule(name=func, func=func, schedule_type=Schedule.MINUTES)
+        if not known or (schedule.minutes, schedule.cluster) != (minutes, cluster):
             schedule.minutes, schedule.cluster = minutes, cluster
             schedule.next_run = _first_run(func, now=timezone.now())
             schedule.save()

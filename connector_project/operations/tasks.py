@@ -4,7 +4,7 @@ from django.core import management
 from django.db import transaction
 from django.utils import timezone
 
-from connector_project.core import workers
+from connector_project.core import sweeps, workers
 from connector_project.core.task_queue import enqueue
 from connector_project.operations.alerts import delivery, evaluate, traffic_profile
 from connector_project.operations.checks import runner
@@ -45,8 +45,7 @@ def run_checks_all() -> None:
 
 def enqueue_due_work() -> None:
     """Every minute: enqueue activations and erasures whose queue entry was lost or whose worker died."""
-    activation.resume_pending(now=timezone.now())
-    erasure.resume_due(now=timezone.now())
+    sweeps.run_all(activation.resume_pending, erasure.resume_due, now=timezone.now())
 
 
 def evaluate_alerts() -> None:

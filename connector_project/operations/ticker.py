@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from connector_project.core import rate_limit, workers
+from connector_project.core import rate_limit, sweeps, workers
 from telephony import tasks
 
 EVERY_SECONDS = 2.0
@@ -17,5 +17,4 @@ def start(*, proc_name: str, **_signal: Any) -> None:
 def tick() -> None:
     """Enqueue debounced calls and limit floods, unless another worker process has just done so."""
     if rate_limit.try_acquire(TICK_LIMIT):
-        tasks.limit_notifications()
-        tasks.enqueue_debounced()
+        sweeps.run_all(tasks.limit_notifications, tasks.enqueue_debounced)

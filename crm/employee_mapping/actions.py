@@ -1,6 +1,7 @@
 """Manual actions on the employee mapping. Each raises ValidationError with a message if it is not possible."""
 
 from datetime import datetime
+from operator import attrgetter
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
@@ -83,7 +84,7 @@ def set_store(number: VirtualNumber, store: str) -> None:
 
 @transaction.atomic
 def resend_calls(employee: Employee, *, now: datetime) -> int:
-    """Retry the employee's pending calls, oldest first; return how many.
+    """Retry the employee's pending calls, the oldest of them; return how many.
 
     Uploaded calls stay as they are: the CRM does not accept corrections.
     """
@@ -93,7 +94,7 @@ def resend_calls(employee: Employee, *, now: datetime) -> int:
         )
         raise ValidationError(message, params={"employee": employee})
     pending = pending_calls.pending_of(employee, now=now)[:MOST_CALLS]
-    for call in pending:
+    for call in sorted(pending, key=attrgetter("pk")):  # the order in which everybody locks several calls
         _assign_owner(call)
         manual.retry(call, now=now)
     return len(pending)

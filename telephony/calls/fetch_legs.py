@@ -10,6 +10,7 @@ from structlog.contextvars import bind_contextvars
 
 from connector_project.core import http_client
 from connector_project.core.encrypted_fields import Undecryptable
+from connector_project.core.jobs import CLOCKS_APART
 from telephony import api_quota, client_factory
 from telephony.calls import pipeline, recording_selection, steps
 from telephony.calls.evidence import load, updated
@@ -30,6 +31,8 @@ BATCH = 100
 PACE = timedelta(seconds=20)
 BURST = 5
 LOW_PRIORITY_BURST = 2  # the rest is reserved for live calls
+# Nobody takes a slot so far ahead: the clock was set back since, and the slot is free.
+FARTHEST_SLOT = PACE * BURST + CLOCKS_APART
 # From this attempt on the session's report row is requested too, and legs without a talk are accepted.
 WAIT_FOR_LEGS_ATTEMPTS = 4
 RECORDING_PAUSES_SECONDS = (15, 60, 300, 900)
@@ -38,10 +41,11 @@ RECORDING_PAUSES_SECONDS = (15, 60, 300, 900)
 def try_acquire_slot(connection: UisConnection, *, is_low_priority: bool = False, now: datetime) -> bool:
     """Take a slot of this tenant's rate limit; return False if none is free."""
     slot = connection.legs_slot_at
-    if slot and slot - now > PACE * ((LOW_PRIORITY_BURST if is_low_priority else BURST) - 1):
+    following = max(slot, now) if slot and slot - now <= FARTHEST_SLOT else now
+    if following - now > PACE * ((LOW_PRIORITY_BURST if is_low_priority else BURST) - 1):
         return False
     same = UisConnection.objects.filter(pk=connection.pk, legs_slot_at=slot)
-    return same.update(legs_slot_at=max(slot or now, now) + PACE) == 1
+    return same.update(legs_slot_at=following + PACE) == 1
 
 
 def fetch_due(tenant_id: int, *, now: datetime) -> None:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
+from operator import attrgetter
 
 from django.contrib.auth import get_user_model
 
@@ -90,10 +91,11 @@ def _has_changed(call: Call, seen: Seen | None) -> bool:
 def apply_to_each(chosen: Iterable[Call], act: CallAction) -> Counter[int]:
     """Apply the action to each call; return the number of successes by tenant.
 
-    One that breaks our code is left as it is; only if all do, that is raised.
+    One that breaks our code is left as it is; only if all do, that is raised. In the order of primary keys, as
+    everybody who locks several calls, whatever order the page shows them in.
     """
     done, errors = Counter[int](), list[Exception]()
-    rows = list(chosen)
+    rows = sorted(chosen, key=attrgetter("pk"))
     for call in rows:
         try:
             done[call.tenant_id] += act(call)

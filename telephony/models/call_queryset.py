@@ -8,6 +8,7 @@ from django.db import models
 
 from connector_project.core import circuit_breaker, jobs
 from connector_project.core.jobs import LeasedQuerySet
+from connector_project.core.transactions import run_again_on_conflict
 from telephony.models.choices import (
     CRM_STATES,
     NEEDED_RIGHTS,
@@ -109,6 +110,12 @@ class CallQuerySet(LeasedQuerySet["Call"]):
 
         A call that failed repeatedly keeps its own retry delay: it may be the cause of the vendor's failures.
         """
+        # A vendor has just answered: what it was told must not be forgotten because the database broke this off.
+        return run_again_on_conflict(self._make_due, tenant_id, states, reasons, now=now)
+
+    def _make_due(
+        self, tenant_id: int, states: Sequence[State], reasons: Sequence[FailureReason], *, now: datetime
+    ) -> int:
         waiting = self.filter(tenant=tenant_id, state__in=states, failed_at=None, claim_token=None)
         waiting.filter(ended_at__lt=now - LIVE_WINDOW, is_low_priority=False).update(is_low_priority=True)
         unsuspected = waiting.filter(reason__in=reasons, attempts__lt=SUSPECT_AFTER_ATTEMPTS)

@@ -77,11 +77,11 @@ def process(notification_id: int, *, now: datetime) -> tuple[Notification, CallE
         _give_up(stored)
         return None
     try:
-        event = _apply_once(stored, now=now)
+        with Notification.objects.returned_on_conflict(stored, now=now):
+            event = _apply_once(stored, now=now)
     except Exception as exc:
         if is_conflict(exc):
-            Notification.objects.release_claimed(stored, now)
-            raise  # The task is run again, and claims it anew.
+            raise
         logger.exception("processing failed")
         if stored.attempts >= MAX_ATTEMPTS:
             _give_up(stored)
@@ -184,6 +184,7 @@ def _apply(stored: Notification, *, now: datetime) -> CallEvent | Unreadable:
     if isinstance(parsed, CallEvent) and stored.tenant.uis.expected_sources and not sources.is_expected(stored):
         sources.disregard(stored, now=now)
     elif _is_repeat(stored, parsed):
+        stored.key = None  # It may be set since a try that met the other notification.
         stored.close(State.REPEATED)
         if isinstance(parsed, CallEvent):  # The key is not all that it tells: its contact may be known now.
             apply_event.apply_event(stored.tenant, parsed, now=now)

@@ -272,6 +272,7 @@ class Migration(migrations.Migration):
                 ('registered_at', models.DateTimeField(blank=True, editable=False, null=True, verbose_name='module registered')),
                 ('module_claim', models.UUIDField(editable=False, null=True)),
                 ('module_claimed_until', models.DateTimeField(editable=False, null=True)),
+                ('module_claimed_by', models.CharField(blank=True, db_default='', default='', editable=False, max_length=200)),
                 ('is_module_wanted', models.BooleanField(default=False, editable=False)),
                 ('tenant', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name='crm', to='tenants.tenant', verbose_name='client')),
             ],

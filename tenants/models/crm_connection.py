@@ -60,6 +60,7 @@ class CrmConnection(Connection):
     # One worker at a time compares and sends the module's list; the others ask it to look again.
     module_claim = models.UUIDField(null=True, editable=False)
     module_claimed_until = models.DateTimeField(null=True, editable=False)
+    module_claimed_by = models.CharField(max_length=200, blank=True, default="", db_default="", editable=False)
     is_module_wanted = models.BooleanField(default=False, editable=False)
 
     class Meta:

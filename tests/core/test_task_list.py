@@ -9,7 +9,8 @@ import pytest
 from django.db import transaction
 from django.dispatch import Signal
 from django.utils import timezone
-from django_q import cluster, monitor, pusher, worker
+from django_q import cluster, core_signing, monitor, pusher, worker
+from django_q.conf import Conf
 from django_q.models import OrmQ, Schedule, Task
 from django_q.queues import Queue
 from django_q.signing import SignedPackage
@@ -71,6 +72,11 @@ def package(func, **changes):
     return SignedPackage.dumps(task | {"cluster": "default", "ack_failure": True} | changes)
 
 
+def sign(text):
+    """Sign any text as django-q2 signs its entries."""
+    return core_signing.TimestampSigner(key=Conf.SECRET_KEY, salt=Conf.PREFIX).sign(text)
+
+
 HERE = f"{__name__}.must_not_run"
 REFUSED = {
     "function by name": lambda: package(HERE),
@@ -97,6 +103,9 @@ REFUSED = {
     "no time": lambda: package(KNOWN, started="now"),
     "time without a zone": lambda: package(KNOWN, started=timezone.now().replace(tzinfo=None)),
     "list": lambda: SignedPackage.dumps([KNOWN]),
+    "signed, no base64": lambda: sign("A"),
+    "signed, not compressed": lambda: sign(".AAAA"),
+    "signed without a time": lambda: core_signing.Signer(key=Conf.SECRET_KEY, salt=Conf.PREFIX).sign("A"),
 }
 
 

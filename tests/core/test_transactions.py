@@ -1,5 +1,6 @@
 """Transactions that the database breaks off are run again, and nothing remote is done twice by that."""
 
+import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -12,12 +13,18 @@ from django.utils import timezone
 
 from connector_project.core import qcluster_supervisor, transactions
 from connector_project.core.models import RateLimitSlot
-from crm import commands
+from connector_project.operations.admin import tenants as tenants_admin
+from connector_project.operations.erasure import run as erasure
+from connector_project.operations.models import Activation, Erasure
+from connector_project.operations.onboarding import activation, offboarding
+from crm import callbacks, commands
 from crm.models import Command, UnknownId
-from telephony import task_names
-from telephony.calls import steps
-from telephony.models import Call, Notification
+from telephony import bulk_action_rows, bulk_actions, task_names
+from telephony.calls import manual, steps
+from telephony.models import BulkAction, Call, CallLogEntry, Notification
+from telephony.models.call_queryset import CallQuerySet
 from telephony.webhooks import process
+from tenants.models import AuditLogEntry, CheckRun, CrmConnection, Tenant
 from tests import task_queue
 from tests.conftest import CONTACT, IVAN, NUMBER
 
@@ -201,3 +208,79 @@ def test_ids_unknown_to_the_crm_are_counted_once(tenant, monkeypatch):
     monkeypatch.setattr(rows, "get_or_create", fail_first(rows.get_or_create))
     UnknownId.record(tenant, {UnknownId.Kind.CODE: ["101"]}, now=timezone.now())
     assert UnknownId.objects.get().count == 1
+
+
+@pytest.mark.parametrize("code", ["40P01", "40001"])
+def test_activation_step_that_meets_a_conflict_goes_on_at_once(tenant, monkeypatch, code):
+    """Its task is run again, and gets the claimed row again."""
+    activation.start(tenant, now=timezone.now(), is_forced=True)
+    monkeypatch.setattr(activation.steps, "run_step", fail_first(activation.steps.run_step, code=code))
+    run_task(activation.TASK, tenant.pk)
+    assert Activation.objects.get().step == Activation.Step.CRM
+
+
+def test_portion_of_a_bulk_action_that_meets_a_conflict_is_done_at_once(notify, pbx, crm, tenant, monkeypatch):
+    tenant.pause()
+    notify(pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN]).notification("lost_call"))
+    bulk_actions.start("SKIP", {"pks": str(Call.objects.get().pk)}, by=None, now=timezone.now())
+    real = fail_first(bulk_action_rows.manual.skip)
+    monkeypatch.setattr(bulk_action_rows.manual, "skip", real)
+    run_task(task_names.RUN_BULK_ACTION)
+    assert (BulkAction.objects.get().state, Call.objects.get().state) == ("DONE", "SKIPPED")
+
+
+def test_erasure_that_meets_a_conflict_goes_on_at_once(tenant, monkeypatch):
+    row = erasure.start(tenant, CONTACT, now=timezone.now())
+    monkeypatch.setattr(erasure, "_erase", fail_first(erasure._erase))
+    run_task(erasure.TASK, row.pk)
+    assert Erasure.objects.get().state == "CHECKING"
+
+
+def test_vendor_that_answers_while_calls_meet_a_conflict_is_heard(notify, pbx, crm, tenant, monkeypatch):
+    """The CRM took the upload: that is written, and not sent again after the lease."""
+    tenant.crm.record_failure(wait=None, is_live=False, now=timezone.now())
+    CrmConnection.objects.update(retry_at=timezone.now())
+    monkeypatch.setattr(CallQuerySet, "_make_due", fail_first(CallQuerySet._make_due))
+    notify(pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN]).notification("lost_call"))
+    assert (Call.objects.get().state, len(crm.uploads)) == ("UPLOADED", 1)
+
+
+def test_client_whose_leaving_meets_a_conflict_is_disconnected(tenant, monkeypatch):
+    monkeypatch.setattr(offboarding, "_drop_waiting", fail_first(offboarding._drop_waiting))
+    offboarding.offboard(tenant, now=timezone.now())
+    assert AuditLogEntry.objects.filter(action="OFFBOARDED").count() == 1
+
+
+@pytest.mark.parametrize("is_active", [True, False])
+def test_callback_that_meets_a_conflict_is_done(client, tenant, monkeypatch, is_active):
+    if is_active:
+        tenant.crm.suspend("telephony_off", "off", subject="switched_off", now=timezone.now())
+    monkeypatch.setattr(callbacks, "_update_address", fail_first(lambda *_args: None))
+    form = {"clientId": tenant.crm.client_id, "activity": json.dumps({"active": is_active, "freeze": False})}
+    assert client.post(f"/hooks/retailcrm/{tenant.crm.hook}/activity/", form).status_code == 200
+    tenant.crm.refresh_from_db()
+    assert (tenant.crm.denied_code == "") is is_active
+    assert Command.objects.get().state == "DONE"
+
+
+def test_callback_of_a_client_who_has_just_left_changes_nothing(tenant, monkeypatch):
+    """They were disconnected while it was on its way."""
+    Tenant.objects.filter(pk=tenant.pk).update(offboarded_at=timezone.now())
+    command = callbacks.activity(tenant, {"activity": '{"active": false}'}, now=timezone.now())
+    assert (command.state, CrmConnection.objects.get().denials) == ("REFUSED", {})
+
+
+def test_page_of_the_admin_that_meets_a_conflict_is_made_again(admin_client, tenant, monkeypatch):
+    monkeypatch.setattr(tenants_admin, "_run", fail_first(tenants_admin._run))
+    answer = admin_client.post(f"/admin/tenants/tenant/{tenant.pk}/action/check/")
+    assert answer.status_code == 302
+    assert CheckRun.objects.filter(requested_at__isnull=False).count() == 1
+
+
+def test_action_of_a_list_that_meets_a_conflict_is_done(admin_client, notify, pbx, crm, tenant, monkeypatch):
+    tenant.pause()
+    notify(pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN]).notification("lost_call"))
+    monkeypatch.setattr(manual, "log_per_tenant", fail_first(manual.log_per_tenant))
+    form = {"action": "retry", "_selected_action": [Call.objects.get().pk]}
+    assert admin_client.post("/admin/telephony/call/", form).status_code == 302
+    assert CallLogEntry.objects.filter(step="RETRIED").count() == 1

@@ -21,10 +21,11 @@ Answer = tuple[int, dict[str, str], str]
 class Receiver:
     """Stores each message once by its id. While `answers` is set, it answers every request with that status.
 
-    While it `hangs`, no request gets an answer.
+    While it `hangs`, no request gets an answer. It never takes a message whose body contains `refuses`.
     """
 
     answers: int = 0
+    refuses: bytes = b""
     hangs: bool = False
     retry_after: int = 0
     tries: list[str] = field(default_factory=list)
@@ -45,6 +46,8 @@ class Receiver:
             raise requests.exceptions.ReadTimeout("Read timed out")
         if self.answers:
             return self.answers, {"Retry-After": str(self.retry_after)} if self.retry_after else {}, "<h1>error</h1>"
+        if self.refuses and self.refuses in _body(request):
+            return 400, {}, "bad message"
         error = self._error(request)
         if error:
             return 401, {}, error

@@ -18,7 +18,7 @@ from connector_project.core.check_results import Responsible
 from connector_project.core.models import WorkerHeartbeat
 from connector_project.operations import tasks as operations_tasks
 from connector_project.operations import tenant_status
-from connector_project.operations.alerts import actions, delivery, incident_texts
+from connector_project.operations.alerts import actions, delivery, incident_texts, rules
 from connector_project.operations.alerts.delivery import MOST_TRIES, PAUSES_SECONDS
 from connector_project.operations.models import AlertDelivery, Incident, TrafficProfile
 from telephony.models import Call, CallLogEntry, DailyReconciliation, FailureReason, Notification, Step
@@ -519,6 +519,65 @@ def test_hanging_receiver_is_tried_with_one_of_many_messages(clock, receiver):
         delivery.resume_due(now=timezone.now(), queue="default")
         task_queue.drain()
     assert AlertDelivery.objects.exclude(state="SENT").count() == 0
+
+
+@pytest.mark.usefixtures("_channels", "db")
+def test_message_that_the_receiver_never_takes_holds_up_no_other(clock, receiver):
+    def create(body):
+        AlertDelivery.objects.create(
+            channel="WEBHOOK", subject=body, body=body, created_at=timezone.now(), next_attempt_at=timezone.now()
+        )
+
+    receiver.refuses = b"poison"
+    create('{"is": "poison"}')
+    for number in range(12):
+        if number == 6:
+            create('{"is": "good"}')
+        clock.shift(MINUTE)
+        delivery.resume_due(now=timezone.now(), queue="default")
+        task_queue.drain()
+    assert receiver.received == [{"is": "good"}]
+    assert len(receiver.tries) <= 8
+
+
+@pytest.mark.usefixtures("_channels", "db")
+def test_receiver_that_hangs_for_long_is_tried_with_one_message_a_minute(clock, receiver):
+    for number in range(5):
+        AlertDelivery.objects.create(
+            channel="WEBHOOK", subject=str(number), body="{}", created_at=timezone.now(), next_attempt_at=timezone.now()
+        )
+    receiver.hangs = True
+    AlertDelivery.objects.update(attempts=delivery.SUSPECT_AFTER_TRIES + 1)
+    for _minute in range(10):
+        clock.shift(MINUTE)
+        delivery.resume_due(now=timezone.now(), queue="default")
+        task_queue.drain()
+    assert 5 <= len(receiver.tries) <= 10
+
+
+def test_rule_that_breaks_keeps_its_incidents_and_stops_no_other_rule(minutes, shop, other, receiver, monkeypatch):
+    deny_access(shop)
+    minutes(2, events_from=[shop, other])
+    assert incident_keys() == [("ACCESS_DENIED", "uis:ip_not_whitelisted", State.OPEN)]
+    monkeypatch.setattr(rules.AccessIsDenied, "find", lambda *_args, **_kwargs: [].pop())
+    make_calls_overdue(shop)
+    minutes(8, events_from=[shop, other])
+    assert incident_keys() == [
+        ("ACCESS_DENIED", "uis:ip_not_whitelisted", State.OPEN),
+        ("BACKLOG", "OVERDUE", State.OPEN),
+    ]
+    assert len(receiver.received) == 2
+
+
+def test_incident_that_cannot_be_described_stops_no_other_message(minutes, shop, receiver):
+    """Such as one of a kind that an update has removed."""
+    for state in (State.OPEN, State.RESOLVED):
+        Incident.objects.create(
+            tenant=shop, kind="REMOVED", reason=state, state=state, opened_at=MONDAY, last_seen_at=timezone.now()
+        )
+    deny_access(shop)
+    minutes(2, events_from=[shop])
+    assert [message["data"]["kind"] for message in receiver.received] == ["ACCESS_DENIED"]
 
 
 def test_undeliverable_message_fails_after_three_days_and_is_sent_manually(minutes, clock, receiver, shop):

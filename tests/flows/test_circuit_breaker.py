@@ -11,8 +11,10 @@ from connector_project.core import circuit_breaker, rate_limit
 from connector_project.operations import ticker
 from crm import uploads
 from crm.models import Command, Popup
+from crm.retailcrm.client import MANAGER_RIGHT
 from telephony import tasks
 from telephony.models import Call, Notification
+from telephony.webhooks import process
 from tenants.models import CrmConnection, UisConnection
 from tests import task_queue
 from tests.conftest import CONTACT, IVAN, NUMBER, PETR
@@ -236,3 +238,45 @@ def test_ticker_runs_in_one_worker_at_a_time(db, clock, real_pacing, monkeypatch
     clock.shift(timedelta(seconds=2.2))
     ticker.tick()
     assert len(runs) == 2
+
+
+def test_missed_calls_whose_manager_may_not_be_asked_for_take_no_probe(
+    clock, tenant, crm, crm_world, add_missed_calls, minutes
+):
+    """A right is missing, and the CRM was away: the first request after that is an upload, with the first probe."""
+    tenant.rules.missed_owner = "RESPONSIBLE"
+    tenant.rules.save()
+    tenant.crm.suspend("scope", "no", subject=MANAGER_RIGHT, now=timezone.now())
+    retry_at = timezone.now() + timedelta(seconds=90)
+    CrmConnection.objects.filter(tenant=tenant).update(consecutive_failures=3, retry_at=retry_at)
+    add_missed_calls(3)
+    assert Call.objects.filter(state="RESOLVING_OWNER").count() == 3
+    minutes(2)
+    assert (len(crm.calls), sent(crm_world, "telephony/manager")) == (3, [])
+
+
+def test_legs_are_requested_after_the_clock_was_set_back(clock, tenant, pbx, crm, notify):
+    """A slot so far ahead was taken by a machine whose clock was wrong."""
+    UisConnection.objects.filter(tenant=tenant).update(legs_slot_at=timezone.now() + timedelta(days=1))
+    started_at = timezone.now() - timedelta(seconds=40)
+    notify(pbx.call(contact=CONTACT, number=NUMBER, talks=[(IVAN, 20)], started_at=started_at).notification("call_end"))
+    assert len(crm.calls) == 1
+
+
+def test_floods_that_cannot_be_limited_stop_no_debounced_call(tenant, monkeypatch):
+    ran = []
+    monkeypatch.setattr(tasks, "limit_notifications", lambda: [].pop())
+    monkeypatch.setattr(tasks, "enqueue_debounced", lambda: ran.append("debounced"))
+    with pytest.raises(IndexError):
+        ticker.tick()
+    assert ran == ["debounced"]
+
+
+def test_part_of_the_sweep_that_breaks_stops_no_other_part(clock, tenant, crm, add_missed_calls, monkeypatch):
+    add_missed_calls(1)
+    Call.objects.update(state="READY", next_attempt_at=timezone.now(), uploaded_at=None)
+    monkeypatch.setattr(process, "enqueue_due", lambda **_now: [].pop())
+    with pytest.raises(IndexError):
+        tasks.enqueue_due_work()
+    task_queue.drain()
+    assert Call.objects.get().state == "UPLOADED"

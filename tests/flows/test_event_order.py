@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from telephony import tasks
 from telephony.calls import apply_event, steps
 from telephony.models import Call, CallLogEntry, FailureReason, Notification, Step
-from telephony.webhooks import receive
+from telephony.webhooks import process, receive
 from tenants.models import Employee, TransferRules
 from tests import task_queue
 from tests.conftest import ANNA, CONTACT, IVAN, NUMBER, PETR
@@ -452,3 +452,17 @@ def test_notification_that_breaks_its_worker_holds_up_no_missed_call_for_long(
         task_queue.sweep()
         advance(4)
     assert [call["phone"] for call in crm.calls] == [f"+{CONTACT}"]
+
+
+def test_same_event_of_two_webhooks_processed_at_once_is_a_repeat(tenant, pbx, crm, client, hook, monkeypatch):
+    """Neither worker sees the other's key before it writes its own; the second must not wait for a retry."""
+    body = pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN]).notification("lost_call")
+    for notice in (body, body | {"notification_name": "the second webhook"}):
+        assert client.post(hook, notice, content_type="application/json").status_code == 200
+    first, second = Notification.objects.order_by("pk")
+    process.process(first.pk, now=timezone.now())
+    real, answers = process._is_repeat, iter([False])
+    monkeypatch.setattr(process, "_is_repeat", lambda *args: next(answers, None) is None and real(*args))
+    process.process(second.pk, now=timezone.now())
+    second.refresh_from_db()
+    assert (second.outcome, second.key, second.next_attempt_at) == ("REPEATED", None, None)

@@ -8,11 +8,12 @@ import pytest
 from django.db import DatabaseError, connection, transaction
 from django.utils import timezone
 
-from telephony.calls import steps
+from crm.employee_mapping import actions
+from telephony.calls import manual, steps
 from telephony.calls.steps import Moved
 from telephony.models import Call, State, Step
 from tests import needs
-from tests.conftest import CONTACT, NUMBER
+from tests.conftest import CONTACT, IVAN, NUMBER
 
 
 @pytest.fixture
@@ -93,3 +94,26 @@ def test_calls_that_become_due_wait_for_whoever_holds_the_first(calls, tenant):
 
     assert run_while_first_is_locked(*calls, wake) == []
     assert not Call.objects.filter(next_attempt_at__gt=now).exists()
+
+
+@needs.two_connections
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("order", ["started_at", "-started_at"])
+def test_retry_of_a_selection_waits_for_whoever_holds_the_first_call(calls, order):
+    """In whatever order the page shows the calls."""
+    now = timezone.now()
+
+    @transaction.atomic
+    def retry():
+        manual.apply_to_each(Call.objects.order_by(order), lambda call: manual.retry(call, now=now))
+
+    assert run_while_first_is_locked(*calls, retry) == []
+
+
+@needs.two_connections
+@pytest.mark.django_db(transaction=True)
+def test_calls_that_are_sent_again_wait_for_whoever_holds_the_first(calls, tenant):
+    ivan = tenant.employees.get(uis_id=IVAN)
+    Call.objects.update(employee=ivan)
+    assert run_while_first_is_locked(*calls, lambda: actions.resend_calls(ivan, now=timezone.now())) == []
+    assert Call.objects.filter(history__step=Step.RETRIED).count() == 2

@@ -8,6 +8,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from connector_project.core.check_results import CheckFailed
+from connector_project.core.models import WorkerHeartbeat
 from connector_project.operations.models import Activation
 from connector_project.operations.onboarding import steps
 from crm import integration_module, module_lease
@@ -216,3 +217,36 @@ def test_person_unlinked_while_the_users_are_read_stays_unlinked(candidates, crm
     run_queue()
     anna = Employee.objects.get(tenant=tenant, uis_id=ANNA)
     assert (anna.crm_user_id, codes_of(crm), remembered(tenant)) == (None, FIRST, FIRST)
+
+
+@pytest.mark.parametrize("beats", [False, True])
+def test_claim_of_a_worker_whose_heartbeats_have_stopped_is_taken(
+    candidates, crm, tenant, run_queue, monkeypatch, beats
+):
+    """A worker that was killed keeps nobody waiting for its lease: an activation would fail meanwhile."""
+    monkeypatch.setattr(module_lease, "PATIENCE_SECONDS", 0.0)
+    now = timezone.now()
+    last_seen_at = now if beats else now - timedelta(minutes=1)
+    WorkerHeartbeat.objects.create(name="killed", queue="fast", last_seen_at=last_seen_at)
+    CrmConnection.objects.filter(tenant=tenant).update(
+        module_claim=CLAIM, module_claimed_by="killed", module_claimed_until=now + timedelta(minutes=2)
+    )
+    Employee.objects.filter(tenant=tenant, uis_id=ANNA).update(crm_user_id=29, linked_by="MANUAL")
+    fresh = Tenant.objects.select_related("uis", "crm").get(pk=tenant.pk)
+    if beats:
+        with pytest.raises(CheckFailed):
+            steps.run_step(fresh, Activation.Step.LINK, now=now)
+        return
+    steps.run_step(fresh, Activation.Step.LINK, now=now)
+    assert codes_of(crm) == {*FIRST, (29, "103")}
+
+
+def test_registration_of_a_worker_that_was_killed_is_done_by_the_next_sweep(candidates, crm, tenant, run_queue):
+    WorkerHeartbeat.objects.create(name="killed", queue="fast", last_seen_at=timezone.now() - timedelta(minutes=1))
+    CrmConnection.objects.filter(tenant=tenant).update(
+        module_claim=CLAIM, module_claimed_by="killed", module_claimed_until=timezone.now() + timedelta(minutes=2)
+    )
+    Employee.objects.filter(tenant=tenant, uis_id=ANNA).update(crm_user_id=29, linked_by="MANUAL")
+    crm_tasks.enqueue_due_work()
+    run_queue()
+    assert codes_of(crm) == {*FIRST, (29, "103")}

@@ -7,7 +7,7 @@ import pydoc
 from datetime import timedelta
 
 import pytest
-from django.db import connection
+from django.db import IntegrityError, connection
 from django.utils import timezone
 
 from connector_project.core import check_results
@@ -487,3 +487,18 @@ def test_tenant_returning_just_before_removal_is_not_removed(offboard, tenant, p
     )
     offboarding.delete_expired(now=offboarded_at + 2 * RETENTION)
     assert reload(tenant).is_live
+
+
+def test_client_whose_data_cannot_be_deleted_keeps_no_other_clients_data(tenant, twin, monkeypatch):
+    for number, one in enumerate((tenant, twin)):
+        offboarding.offboard(one, now=timezone.now() + timedelta(seconds=number))
+    real = offboarding._remove
+
+    def remove(one, **options):
+        if one.pk == tenant.pk:
+            raise IntegrityError("a row refers to it")
+        return real(one, **options)
+
+    monkeypatch.setattr(offboarding, "_remove", remove)
+    assert offboarding.delete_expired(now=timezone.now() + 2 * RETENTION) is False
+    assert list(Tenant.objects.values_list("pk", flat=True)) == [tenant.pk]

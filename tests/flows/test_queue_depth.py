@@ -109,7 +109,7 @@ def test_sweeps_without_a_worker_do_not_lengthen_the_queue(tenant, pbx, minutes)
         ticker.tick()
         assert depth("default") <= 6
         assert depth("fast") <= 7
-    assert (depth("default"), depth("fast")) == (6, 1)
+    assert (depth("default"), depth("fast")) == (6, 0)
 
 
 def test_sweep_leaves_rows_for_which_the_queue_has_no_room(tenant, pbx, minutes, monkeypatch):
@@ -204,3 +204,34 @@ def test_schedules_do_not_pile_up(minutes):
         scheduler(broker=task_queue.create_broker("default"))
     assert depth("default") <= Schedule.objects.count()
     assert depth("default") > 5
+
+
+def test_late_clicks_and_statuses_are_closed_by_the_sweep(tenant, minutes):
+    """In the queue they would only be in front of the live cards when the cluster returns."""
+    for number in range(4):
+        request = {"userId": "27", "code": "101", "phone": f"7999{number:07d}"}
+        assert commands.receive(tenant, Command.Kind.MAKE_CALL, request, now=timezone.now()).state == "RECEIVED"
+    request = {"userId": "27", "code": "101", "status": "busy"}
+    assert commands.receive(tenant, Command.Kind.SET_STATUS, request, now=timezone.now()).state == "RECEIVED"
+    for _minute in minutes(12):
+        sweep()
+        assert depth("fast") <= 5
+    ended = set(Command.objects.values_list("kind", "state", "reason", "next_attempt_at"))
+    assert ended == {("MAKE_CALL", "FAILED", "STALE", None), ("SET_STATUS", "FAILED", "UIS_UNAVAILABLE", None)}
+    assert depth("fast") == 0
+
+
+def test_rows_have_their_turns_while_the_queue_is_full_of_other_work(tenant, pbx, minutes, monkeypatch):
+    """Clients by the hundred, whose tasks are queued again as fast as they are done."""
+    monkeypatch.setattr(task_queue, "MAX_SWEPT", 10)
+    with transaction.atomic():
+        for number in range(10):
+            enqueue(task_names.POLL_STATUSES, number)
+    for number in range(2):
+        store(tenant, pbx.call(contact=f"7999{number:07d}", number=NUMBER, rings=[IVAN]).notification("lost_call"))
+    list(minutes(2))
+    sweep()
+    assert depth("default") == 11
+    list(minutes(1))
+    sweep()
+    assert depth("default") == 12

@@ -329,3 +329,15 @@ def test_full_batches_are_uploaded_one_after_another(notify, pbx, crm, crm_world
     crm_world.repair()
     later(timedelta(minutes=1))
     assert (len(crm.calls), [len(batch) for batch in crm.uploads]) == (sum(batches), batches)
+
+
+def test_schedules_that_two_machines_added_at_once_are_there_once(db):
+    """Both migrate: neither sees what the other one adds."""
+    from django_q.models import Schedule
+
+    schedules.apply()
+    task = "crm.tasks.probe_all"
+    for _machine in range(2):
+        Schedule.objects.create(name=task, func=task, schedule_type=Schedule.MINUTES, minutes=5)
+    schedules.apply()
+    assert sorted(Schedule.objects.values_list("func", flat=True)) == sorted(schedules.SCHEDULES)

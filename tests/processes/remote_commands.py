@@ -26,6 +26,7 @@ from telephony import tasks
 from telephony.models import Call, CallLogEntry, Notification
 from tenants import onboarding
 from tenants.models import CrmConnection, Tenant, UisConnection
+from tests.processes.foreign_entries import push_foreign_entries, queue_depths
 from tests.simulator.environment import SLUG
 
 CONCURRENT_ADDITIONS = 8
@@ -242,6 +243,8 @@ COMMANDS: dict[str, Callable[..., Any]] = {
         stopped_workers,
         store_ready,
         lose_queue,
+        push_foreign_entries,
+        queue_depths,
         received,
     )
 }

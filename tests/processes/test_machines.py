@@ -1,6 +1,7 @@
 """Faults of our own machines: database and broker restarted, flushed, lost; workers twice; disk full."""
 
 import uuid
+from pathlib import Path
 
 import pytest
 import requests
@@ -103,6 +104,28 @@ def test_duplicate_workers(installation):
     wait_for_all_calls(installation)
     assert installation.state()["crm"]["requests"]["over_limit"] == 0
     check(installation, "workers twice, sweeps at the same moment")
+
+
+def count_lines(installation, name, text):
+    """Return how many lines of a process's log contain a text."""
+    return sum(text in line for line in installation.child(name).log.read_text(errors="replace").splitlines())
+
+
+@only["redis"]
+def test_foreign_entries_of_the_queues_are_refused(installation):
+    """A function that is not on our list, code that runs on unpickling, and bytes: logged once, and not run."""
+    marks = installation.ask("push_foreign_entries", str(installation.directory))
+    session = installation.play("missed")["session"]
+    installation.until(
+        lambda state: [call["externalId"] for call in state["crm"]["calls"]] == [f"uis-{session}"], "the call"
+    )
+    installation.wait_for(lambda: installation.ask("queue_depths") == [0, 0], "the queues to be empty")
+    assert [path for path in marks if Path(path).exists()] == []
+    for name in ("worker", "worker-fast"):
+        assert count_lines(installation, name, "an entry of the queue was refused") == 3
+        assert count_lines(installation, name, "Failed to push task to queue") == 1
+        assert count_lines(installation, name, "os.mkdir") == 1
+    check(installation, "foreign entries and garbage in both queues")
 
 
 def is_refused(hook, size):

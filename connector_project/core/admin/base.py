@@ -29,7 +29,8 @@ def page(route: str, *, name: str, permission: str = "", post_only: bool = False
     """Make a method of a BaseAdmin a page of its own; the route is relative to the list.
 
     The page is for users who may view the list, and have the permission; its `pk` is of a row of the list, its
-    `tenant_id` of a client, and both must be visible to the user.
+    `tenant_id` of a client, and both must be visible to the user. If the database breaks its transaction off, it is
+    made again.
     """
 
     def add_route(view: View) -> View:
@@ -38,7 +39,7 @@ def page(route: str, *, name: str, permission: str = "", post_only: bool = False
             model_admin.require(request, permission, **kwargs)
             if post_only and request.method != "POST":
                 return HttpResponseNotAllowed(["POST"])
-            return view(model_admin, request, **kwargs)
+            return run_again_on_conflict(view, model_admin, request, **kwargs)
 
         vars(checked).setdefault("routes", []).append((route, name))
         return cast(View, checked)
@@ -71,8 +72,10 @@ class BaseAdmin(SelectionAdmin):
         return run_again_on_conflict(super().delete_view, request, *args, **kwargs)
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """Do the action of a list again, too, if the database broke its transaction off."""
         title = capfirst(str(self.opts.verbose_name_plural))
-        return super().changelist_view(request, {"title": title, **(extra_context or {})})
+        context = {"title": title, **(extra_context or {})}
+        return run_again_on_conflict(super().changelist_view, request, context)
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         """Allow only the fields of the list's own filters.

@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import hmac
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -20,6 +20,8 @@ SYSTEM = "webhook"
 SECRET_PREFIX = "whsec_"  # noqa: S105 -- the prefix that the standard gives to secrets
 PAUSES_SECONDS = (30, 60, 120, 300, 900, 1800)
 MOST_TRIES = 150  # with these pauses, three days
+# After so many tries the receiver may refuse this message alone.
+SUSPECT_AFTER_TRIES = 3
 
 logger = logging.logger(__name__)
 Channel, State = AlertDelivery.Channel, AlertDelivery.State
@@ -68,7 +70,19 @@ def _receiver_retry_at(alert: AlertDelivery, *, now: datetime) -> datetime | Non
     """Return when the receiver is tried again, if it has failed to take another message: one message tries it."""
     others = AlertDelivery.objects.filter(channel=alert.channel, state=State.WAITING, claim_token=None)
     failed = others.exclude(pk=alert.pk).filter(attempts__gt=0, next_attempt_at__gt=now)
-    return failed.order_by("next_attempt_at").values_list("next_attempt_at", flat=True).first()
+    held = (_holds_others_until(tries, at) for tries, at in failed.values_list("attempts", "next_attempt_at") if at)
+    return min((until for until in held if until > now), default=None)
+
+
+def _holds_others_until(tries: int, next_attempt_at: datetime) -> datetime:
+    """Return until when a failed message keeps the others waiting.
+
+    One that failed repeatedly does so for a moment after each try only: it may be what the receiver does not take.
+    """
+    if tries <= SUSPECT_AFTER_TRIES:
+        return next_attempt_at
+    pause = circuit_breaker.backoff(tries, wait=None, pauses=PAUSES_SECONDS)
+    return next_attempt_at - pause + timedelta(seconds=PAUSES_SECONDS[0])
 
 
 def _try_to_send(alert: AlertDelivery, *, now: datetime) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -14,8 +14,11 @@ from django.urls import reverse
 from django.utils import translation
 from django.utils.translation import gettext, ngettext
 
+from connector_project.core import logging
+from connector_project.core.jobs import DATABASE_FAULTS
 from connector_project.core.task_queue import Queue, enqueue
 from connector_project.operations.alerts import delivery, incident_texts, incidents
+from connector_project.operations.alerts.rule import Key
 from connector_project.operations.alerts.rules import RULES
 from connector_project.operations.models import AlertDelivery, Incident
 
@@ -24,6 +27,8 @@ Event = Literal["opened", "resolved"]
 NOTIFICATION_INTERVAL = timedelta(minutes=10)
 LONGEST_LIST = 50
 _NOTIFIED_FIELDS: dict[Event, str] = {"opened": "notified_at", "resolved": "resolution_notified_at"}
+
+logger = logging.logger(__name__)
 
 
 @transaction.atomic
@@ -35,11 +40,16 @@ def queue_notifications(*, now: datetime, queue: Queue) -> None:
         one
         for one in _locked(incidents.active().filter(notified_at=None))
         # The notification of a system-wide incident, or of the incident that explains it, covers it already.
-        if (None, one.kind, one.reason) not in notified and not RULES[one.kind].is_explained(one.key, unresolved)
+        if (None, one.kind, one.reason) not in notified and not _is_explained(one, unresolved)
     ]
     _notify("opened", opened, now=now, queue=queue)
     resolved = Incident.objects.filter(state=Incident.State.RESOLVED, resolution_notified_at=None)
     _notify("resolved", _locked(resolved), now=now, queue=queue)
+
+
+def _is_explained(incident: Incident, others: Collection[Key]) -> bool:
+    rule = RULES.get(incident.kind)
+    return rule is not None and rule.is_explained(incident.key, others)
 
 
 def _locked(rows: QuerySet[Incident]) -> list[Incident]:
@@ -55,8 +65,21 @@ def _notify(event: Event, rows: Iterable[Incident], *, now: datetime, queue: Que
     notified = set(recent.order_by().values_list("kind", "reason").distinct()) if groups else set()
     for key in groups.keys() - notified:
         group = sorted(groups[key], key=lambda one: (one.tenant_id is not None, incident_texts.subject_name(one)))
-        _create_messages(event, group, now=now, queue=queue)
-        Incident.objects.filter(pk__in=[one.pk for one in group]).update(**{field: now})
+        if _try_to_create_messages(event, group, now=now, queue=queue):
+            Incident.objects.filter(pk__in=[one.pk for one in group]).update(**{field: now})
+
+
+def _try_to_create_messages(event: Event, group: Sequence[Incident], *, now: datetime, queue: Queue) -> bool:
+    """Write the messages; incidents that break our code must not keep the others from being told."""
+    try:
+        with transaction.atomic():
+            _create_messages(event, group, now=now, queue=queue)
+    except DATABASE_FAULTS:
+        raise
+    except Exception:
+        logger.exception("no alert could be written", incidents=[one.pk for one in group])
+        return False
+    return True
 
 
 def _create_messages(event: Event, group: Sequence[Incident], *, now: datetime, queue: Queue) -> None:

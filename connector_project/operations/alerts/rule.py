@@ -7,13 +7,17 @@ from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
+from connector_project.core import logging
 from connector_project.core.check_results import Responsible, Text
+from connector_project.core.jobs import DATABASE_FAULTS
 from connector_project.operations.models import Incident
 from telephony.models import FailureReason
 from tenants.models import Tenant
 
 Context = dict[str, Any]
 Key = tuple[int | None, str, str]
+
+logger = logging.logger(__name__)
 
 
 class Rule(ABC):
@@ -26,6 +30,19 @@ class Rule(ABC):
     @abstractmethod
     def find(self, clients: Sequence[Tenant], *, now: datetime) -> Iterator[Incident]:
         """Yield the present problems as unsaved incidents; `clients` are the live ones."""
+
+    def find_or_keep(self, clients: Sequence[Tenant], *, now: datetime) -> list[Incident]:
+        """Return the present problems; if the rule breaks, those it has found before: the other rules go on."""
+        try:
+            return list(self.find(clients, now=now))
+        except DATABASE_FAULTS:
+            raise
+        except Exception:
+            logger.exception("an alert rule failed", rule=self.kind)
+        known = Incident.objects.filter(kind=self.kind).exclude(state=Incident.State.RESOLVED)
+        return [
+            Incident(kind=one.kind, reason=one.reason, tenant_id=one.tenant_id, context=one.context) for one in known
+        ]
 
     @abstractmethod
     def text(self, incident: Incident, context: Context) -> str:

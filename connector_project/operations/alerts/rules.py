@@ -215,7 +215,7 @@ def find_problems(clients: Sequence[Tenant], *, now: datetime) -> dict[Key, Inci
     found = [
         one
         for rule in RULES.values()
-        for one in rule.find(clients, now=now)
+        for one in rule.find_or_keep(clients, now=now)
         if one.tenant_id in live or not rule.concerns_live_clients
     ]
     return {one.key: one for one in (*group_system_wide(found, live=len(clients)), *found)}

@@ -76,7 +76,8 @@ def run(erasure_id: int, *, now: datetime, seconds: float | None = None) -> Eras
         logger.error("an erasure failed each time", erasure=erasure.pk)
         Erasure.objects.release_claimed(erasure, None, state=Erasure.State.FAILED, number="", ended_at=now)
         return None
-    is_complete = _erase(erasure, ends_at=time.monotonic() + seconds if seconds else None, now=now)
+    with Erasure.objects.returned_on_conflict(erasure, now=now):
+        is_complete = _erase(erasure, ends_at=time.monotonic() + seconds if seconds else None, now=now)
     with transaction.atomic():
         _finish(erasure, is_complete=is_complete, now=now)
     return erasure

@@ -80,7 +80,8 @@ def run_next_step(tenant: Tenant, *, now: datetime) -> None:
     if row is None:
         return
     try:
-        steps.run_step(tenant, Step(row.step), now=now)
+        with Activation.objects.returned_on_conflict(row, now=now):
+            steps.run_step(tenant, Step(row.step), now=now)
     except CheckFailed as exc:
         _stop(row, exc.result, now=now)
     else:

@@ -12,11 +12,13 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from connector_project.core import http_client
+from connector_project.core import http_client, logging, transactions
+from connector_project.core.jobs import DATABASE_FAULTS
 from connector_project.core.secret_tokens import columns, generate_token
 from connector_project.operations.models import Activation
 from crm import client_factory, integration_module
 from crm.models import Command, Popup, UnknownId
+from crm.module_lease import UNCLAIMED
 from telephony.models import BulkAction, Call, Notification
 from tenants import api_keys, audit, datetime_display
 from tenants.models import (
@@ -35,6 +37,8 @@ LARGE: tuple[type[models.Model], ...] = (Call, Notification, Popup, Command, Unk
 BATCH = 500
 PAUSE_SECONDS = 0.02  # between two batches, so that webhooks are not blocked
 SLICE_SECONDS = 60.0  # the queue kills tasks that run longer than it allows
+
+logger = logging.logger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,12 +99,12 @@ def delete_expired(*, now: datetime) -> bool:
     ends_at = time.monotonic() + SLICE_SECONDS
     for tenant in Tenant.objects.filter(offboarded_at__isnull=False).order_by("offboarded_at"):
         is_due = tenant.offboarded_at is not None and _delete_from(tenant, tenant.offboarded_at) < now
-        if is_due and not _erase(tenant, now=now, ends_at=ends_at):
+        if is_due and not _erase_or_log(tenant, now=now, ends_at=ends_at):
             return True
     return False
 
 
-@transaction.atomic
+@transactions.atomic
 def _stop(tenant: Tenant, *, now: datetime, by: User | AnonymousUser | None) -> Tenant:
     """Mark the client as disconnected and revoke all access; return the tenant as it was before."""
     before = Tenant.objects.select_for_update(of=("self",), no_key=True).select_related("uis", "crm").get(pk=tenant.pk)
@@ -137,9 +141,7 @@ def _delete_credentials(tenant: Tenant) -> None:
         registered_module={},
         module_outdated_since=None,
         **new_secrets(),
-        module_claim=None,
-        module_claimed_until=None,
-        is_module_wanted=False,
+        **UNCLAIMED,
         **restored,
     )
 
@@ -175,6 +177,17 @@ def _switch_off(before: Tenant) -> str:
 
 def _delete_from(tenant: Tenant, offboarded_at: datetime) -> datetime:
     return offboarded_at.astimezone(tenant.zone) + timedelta(days=tenant.upload_window_days)
+
+
+def _erase_or_log(tenant: Tenant, *, now: datetime, ends_at: float) -> bool:
+    """Delete a client's rows; one whose rows cannot be deleted must not keep those of the others."""
+    try:
+        return _erase(tenant, now=now, ends_at=ends_at)
+    except DATABASE_FAULTS:
+        raise
+    except Exception:
+        logger.exception("the data of a disconnected client was not deleted", tenant=tenant.slug)
+        return True
 
 
 def _erase(tenant: Tenant, *, now: datetime, ends_at: float) -> bool:
