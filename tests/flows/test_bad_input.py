@@ -192,3 +192,12 @@ def test_too_many_clients_for_one_rule_are_rejected(admin_client, tenant):
 def test_fingerprints_of_a_page_are_texts():
     """What was nested in them would be written back into the page."""
     assert fingerprints.parse(json.dumps({"a": {"b": [[]], "c": "d"}, "e": []})) == {"a": {"c": "d"}}
+
+
+@pytest.mark.parametrize("extra", ['"\\ud800"', '"\\u0000"', "1e999", "[" * 400 + "1," * 20_000 + "1" + "]" * 400])
+def test_call_with_an_odd_notification_can_be_opened(admin_client, client, hook, run_queue, extra):
+    body = f'{{"event": "call_end", "call_session_id": 7, "notes": {extra}}}'
+    assert client.post(hook, body, content_type="application/json").status_code == 200
+    run_queue()
+    answer = admin_client.get(change("telephony", "call", Call.objects.get().pk))
+    assert (answer.status_code, len(answer.content) < 500_000) == (200, True)
