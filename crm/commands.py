@@ -156,9 +156,10 @@ def _employee(tenant: Tenant, *, code: str, user_id: str) -> Employee | None:
 def _prepare_call(command: Command, employee: Employee, *, now: datetime) -> Command.Reason | None:
     tenant, params = command.tenant, command.params
     is_russian = tenant.uis.is_russian
-    command.contact = phone_numbers.normalise(params.get("phone"), is_russian=is_russian)
-    if not phone_numbers.is_external(command.contact):
-        return Reason.BAD_PHONE
+    contact = phone_numbers.normalise(params.get("phone"), is_russian=is_russian)
+    if not phone_numbers.is_external(contact):
+        return Reason.BAD_PHONE  # What was sent is in `params`: the column holds no more than a number.
+    command.contact = contact
     if outbound.is_caller_id_number(tenant, command.contact):
         return Reason.OWN_NUMBER
     store_number = phone_numbers.normalise(params.get("externalPhone"), is_russian=is_russian)

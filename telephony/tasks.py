@@ -13,7 +13,7 @@ from telephony.calls import fetch_legs, pipeline, sweep
 from telephony.models import Call
 from telephony.reconciliation import daily, runs
 from telephony.staff import status_polling, sync
-from telephony.webhooks import limits, process, unreadable_cap
+from telephony.webhooks import limits, process, text_cap
 from tenants.models import Tenant, TransferRules, UisConnection
 
 logger = logging.logger(__name__)
@@ -46,7 +46,7 @@ def enqueue_due_work() -> None:
         sweep.resume_due,
         bulk_actions.resume_due,
         sync.enqueue_readings,
-        unreadable_cap.apply,
+        text_cap.apply,
         now=timezone.now(),
     )
 

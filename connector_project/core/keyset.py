@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 from django.core.exceptions import ValidationError
 from django.db.models import Model, Q, QuerySet
 
+from connector_project.core.filters import LARGEST_ID
+
 
 class InvalidCursor(ValueError):
     """The cursor in the URL is none of ours."""
@@ -72,10 +74,16 @@ class Keyset:
             values = [field.to_python(part) for field, part in zip(self._fields, text.split(" "), strict=True)]
             if any(isinstance(value, datetime) and value.tzinfo is None for value in values):
                 raise InvalidCursor(cursor)
-            # In UTC: PostgreSQL rejects offsets of 16 hours and more.
-            return [value.astimezone(UTC) if isinstance(value, datetime) else value for value in values]
+            return [_comparable(value) for value in values]
         except (ValidationError, ValueError, OverflowError) as exc:
             raise InvalidCursor(cursor) from exc
+
+
+def _comparable(value: Any) -> Any:
+    """Return the same position as a value that every database compares: SQLite fails on numbers beyond a BIGINT."""
+    if isinstance(value, datetime):
+        return value.astimezone(UTC)  # PostgreSQL rejects offsets of 16 hours and more.
+    return max(-LARGEST_ID, min(LARGEST_ID, value)) if isinstance(value, int) else value
 
 
 def _compares(name: str, *, is_back: bool) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 from structlog.stdlib import ProcessorFormatter
 
+from connector_project.core.log_limits import RefusedRequests
 from connector_project.core.redaction import redact
 
 Event = MutableMapping[str, Any]
@@ -117,7 +118,10 @@ def logging_config(*, level: str, style: str) -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"redacted": formatter},
-        "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "redacted"}},
+        "filters": {"refused_requests": {"()": RefusedRequests}},
+        "handlers": {
+            "console": {"class": "logging.StreamHandler", "formatter": "redacted", "filters": ["refused_requests"]}
+        },
         "root": {"handlers": ["console"], "level": level},
         "loggers": _LOGGERS,
     }

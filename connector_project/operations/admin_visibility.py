@@ -11,6 +11,7 @@ from django.db import models
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest
 
+from connector_project.core.admin.selection import SelectedRows
 from tenants.models import Tenant
 from tenants.visibility import sees_all, visible_to
 
@@ -34,6 +35,9 @@ class VisibleChoices(admin.options.BaseModelAdmin[Any]):
         ordered = super().get_field_queryset(db, db_field, request)
         rows = db_field.remote_field.model._default_manager.all() if ordered is None else ordered
         return visible_to(rows, request.user)
+
+    def formfield_for_manytomany(self, db_field: Any, request: HttpRequest, **kwargs: Any) -> Any:
+        return super().formfield_for_manytomany(db_field, request, **{"form_class": SelectedRows} | kwargs)
 
 
 class VisibleAdmin(VisibleChoices, admin.ModelAdmin[Any]):

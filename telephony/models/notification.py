@@ -162,6 +162,12 @@ class Notification(LeasedJob):
     def __str__(self) -> str:
         return f"{self.event or self.event_in_url or '?'} {self.session_id or ''}"
 
+    @property
+    def has_no_text(self) -> bool:
+        """Return whether the text of a readable notification was deleted: by its retention, or because of its size."""
+        is_read = self.outcome not in {self.Outcome.RECEIVED, self.Outcome.UNREADABLE}
+        return is_read and not (self.query or self.body)
+
     def close(self, outcome: Outcome, reason: str = "", detail: str = "") -> None:
         """Set the outcome; the row is not processed again."""
         self.outcome, self.reason, self.detail = outcome, reason, detail

@@ -130,7 +130,7 @@ def _raw(stored: Notification) -> tuple[str, str, str]:
 def _event_status(event: Event, stored: Notification | None, uis: UisConnection, *, now: datetime) -> EventStatus:
     if stored is None:
         return EventStatus(event=event, state=State.NOT_SEEN)
-    found = tuple(webhook_templates.faults(*_raw(stored)))
+    found = () if stored.has_no_text else tuple(webhook_templates.faults(*_raw(stored)))
     is_revoked = uis.hook_revoked_at is not None and stored.received_at <= uis.hook_revoked_at
     is_old = is_revoked or (stored.via_old_hook and uis.is_rotating(now=now))
     state = State.OLD_ADDRESS if is_old else State.WARNING if found else State.OK

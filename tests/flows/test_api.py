@@ -331,6 +331,8 @@ def test_invalid_cursor_is_not_found(read, shop, cursor):
     read("calls", shop, cursor="ключ", status=404)
     huge = base64.urlsafe_b64encode(f"2026-03-10T09:00:00+00:00 {10**30}".encode()).decode()
     assert len(read("calls", shop, cursor=huge)["results"]) == 1
+    beyond = base64.urlsafe_b64encode(f"2026-01-01 {10**30}".encode()).decode()
+    assert read("reconciliation", shop, cursor=beyond)["results"] == []
     far_east = base64.urlsafe_b64encode(b"9000-01-01T00:00:00+19:44 1").decode()
     assert len(read("calls", shop, cursor=far_east)["results"]) == 1
 

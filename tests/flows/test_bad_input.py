@@ -1,11 +1,14 @@
 """Bad input of every form: an error or a redirect, never a failure of ours."""
 
+import json
+
 import pytest
 from django.contrib.auth.models import Group
 from django.db import transaction
 from django.urls import reverse
 from django.utils import timezone
 
+from connector_project.core.admin import fingerprints
 from connector_project.operations.models import Incident
 from telephony.models import Call, Notification
 from tenants.models import Employee
@@ -62,6 +65,7 @@ def pages(tenant, call, admin):
         "password": (reverse("admin:auth_user_password_change", args=[admin.pk]), None),
         "own password": (reverse("admin:password_change"), None),
         "group": (change("auth", "group", Group.objects.first().pk), None),
+        "new group": (reverse("admin:auth_group_add"), None),
         "new API key": (reverse("admin:tenants_apikey_add"), None),
         "retry": (bulk["RETRY"], None),
         "skip": (bulk["SKIP"], None),
@@ -82,7 +86,8 @@ def pages(tenant, call, admin):
 
 
 NAMES = [
-    *("tenant", "new tenant", "user", "new user", "password", "own password", "group", "new API key"),
+    *("tenant", "new tenant", "user", "new user", "password", "own password", "group", "new group"),
+    "new API key",
     *("retry", "skip", "reprocess", "import", "skip one", "link", "store", "rule", "confirmed rule", "incident"),
     *("keys", "number", "sample", "end of sample", "module"),
 ]
@@ -158,3 +163,41 @@ def test_impossible_keys_of_selected_rows_are_rejected(admin_client, failed_call
     }.items():
         url = reverse(f"admin:{model}_changelist")
         assert admin_client.post(url, {"action": action, "_selected_action": [key]}).status_code in {302, 400}
+
+
+LARGE_KEY = "9" * 30
+
+
+def test_large_key_in_a_list_of_choices_is_rejected(admin_client, tenant):
+    answer = admin_client.post(reverse("admin:auth_group_add"), {"name": "New", "permissions": [LARGE_KEY]})
+    assert (answer.status_code, len(html_text.errors(answer)), Group.objects.filter(name="New").exists()) == (
+        200,
+        1,
+        False,
+    )
+
+
+@pytest.mark.parametrize("name", ["tenants_tenant", "tenants_user", "auth_group", "tenants_apikey"])
+def test_page_of_a_large_key_does_not_exist(admin_client, tenant, name):
+    for method in (admin_client.get, admin_client.post):
+        assert method(reverse(f"admin:{name}_change", args=[LARGE_KEY])).status_code == 302
+
+
+def test_too_many_clients_for_one_rule_are_rejected(admin_client, tenant):
+    clients = ",".join(map(str, range(1_000_000, 1_300_000)))
+    posted = {"clients": clients, "rule": "recording_wait_minutes", "value": "5", "confirm": "yes"}
+    assert admin_client.post(reverse("admin:tenants_tenant_bulk_rule_change"), posted).status_code == 302
+
+
+def test_fingerprints_of_a_page_are_texts():
+    """What was nested in them would be written back into the page."""
+    assert fingerprints.parse(json.dumps({"a": {"b": [[]], "c": "d"}, "e": []})) == {"a": {"c": "d"}}
+
+
+@pytest.mark.parametrize("extra", ['"\\ud800"', '"\\u0000"', "1e999", "[" * 400 + "1," * 20_000 + "1" + "]" * 400])
+def test_call_with_an_odd_notification_can_be_opened(admin_client, client, hook, run_queue, extra):
+    body = f'{{"event": "call_end", "call_session_id": 7, "notes": {extra}}}'
+    assert client.post(hook, body, content_type="application/json").status_code == 200
+    run_queue()
+    answer = admin_client.get(change("telephony", "call", Call.objects.get().pk))
+    assert (answer.status_code, len(answer.content) < 500_000) == (200, True)

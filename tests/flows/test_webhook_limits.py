@@ -14,7 +14,7 @@ from connector_project.operations.alerts import evaluate, incident_texts
 from connector_project.operations.models import Incident, TrafficProfile
 from telephony import tasks
 from telephony.models import Call, Notification
-from telephony.webhooks import limits, receive, unreadable_cap
+from telephony.webhooks import limits, receive, text_cap
 from tenants.models import AuditLogEntry, UisConnection
 from tests import html_text
 from tests.conftest import CONTACT, IVAN, NUMBER
@@ -171,19 +171,34 @@ def test_ticker_limits_floods(tenant, flood, low_floor):
 
 
 def test_unreadable_bodies_are_cut_and_counted(tenant, flood, run_queue, stranger, monkeypatch):
-    monkeypatch.setattr(unreadable_cap, "KEPT_WHOLE", 2)
-    monkeypatch.setattr(unreadable_cap, "MAX_PER_DAY", 5)
-    monkeypatch.setattr(unreadable_cap, "LONGEST_BODY", 100)
+    monkeypatch.setattr(text_cap, "KEPT_WHOLE", 2)
+    monkeypatch.setattr(text_cap, "MAX_PER_DAY", 5)
+    monkeypatch.setattr(text_cap, "LONGEST_BODY", 100)
     large = "junk {} " + "x" * 200
     flood(7, body=large)
     flood(3, body=large, hook=stranger.uis.hook)
     run_queue()
     for _time in range(2):
-        unreadable_cap.apply(now=timezone.now())
+        text_cap.apply(now=timezone.now())
         rows = Notification.objects.filter(tenant=tenant).order_by("pk")
         assert [len(body) for body in rows.values_list("body", flat=True)] == [207, 207, 101, 101, 101]
     assert (intake(tenant).dropped_unreadable, intake(stranger).dropped_unreadable) == (2, 0)
     assert [len(one.body) for one in Notification.objects.filter(tenant=stranger).order_by("pk")] == [207, 207, 101]
+
+
+def test_large_readable_bodies_of_a_flood_are_deleted(tenant, flood, run_queue, stranger, monkeypatch):
+    monkeypatch.setattr(text_cap, "LARGE_KEPT", 2)
+    monkeypatch.setattr(text_cap, "LONGEST_BODY", 100)
+    large = '{{"event": "outgoing", "call_session_id": 1{}, "notes": "' + "x" * 100 + '"}}'
+    flood(4, body=large)
+    flood(2, body=large, hook=stranger.uis.hook)
+    flood(4, body='{{"event": "outgoing", "call_session_id": 9{}}}')
+    run_queue()
+    for _time in range(2):
+        text_cap.apply(now=timezone.now())
+        kept = Notification.objects.filter(parsed_event__isnull=False).exclude(body="").order_by("pk")
+        assert list(kept.filter(tenant=tenant).values_list("session_id", flat=True)) == [10, 11, 90, 91, 92, 93]
+        assert kept.filter(tenant=stranger).count() == 2
 
 
 OURS, OTHER = "195.211.120.7", "203.0.113.9"

@@ -55,6 +55,12 @@ def states(tenant):
     return [entry.state for entry in status.webhook_status(tenant, now=timezone.now()).events]
 
 
+def test_deleted_text_is_no_fault(tenant, post_webhook, bodies):
+    post_webhook(bodies(Event.CALL_END))
+    Notification.objects.update(query="", body="")
+    assert status_of(tenant, Event.CALL_END).state == State.OK
+
+
 def status_of(tenant, event):
     return next(entry for entry in status.webhook_status(tenant, now=timezone.now()).events if entry.event == event)
 

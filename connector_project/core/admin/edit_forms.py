@@ -14,7 +14,6 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext
 
 from connector_project.core.admin import fingerprints
-from connector_project.core.admin.selection import is_possible
 from connector_project.core.check_results import Text
 
 LONGEST_KEY = 300
@@ -86,14 +85,7 @@ class MergingForm(forms.BaseForm):
 
     def _widget_data_value(self, widget: forms.Widget, html_name: str) -> Any:
         kept = self._comparison[0]
-        if html_name in kept:
-            return kept[html_name]
-        raw = super()._widget_data_value(widget, html_name)  # type: ignore[misc]
-        field = self.fields.get(html_name.removeprefix(f"{self.prefix}-") if self.prefix else html_name)
-        if not isinstance(field, forms.ModelMultipleChoiceField) or field.queryset is None:
-            return raw
-        # Its query would fail on a key that no row can have.
-        return [key if is_possible(field.queryset.model._meta.pk, key) else "" for key in raw]
+        return kept[html_name] if html_name in kept else super()._widget_data_value(widget, html_name)  # type: ignore[misc]
 
     def _clean_fields(self) -> None:
         super()._clean_fields()  # type: ignore[misc]

@@ -6,7 +6,6 @@ from typing import Any
 
 from django.contrib import messages
 from django.contrib.admin.utils import unquote
-from django.core.exceptions import ValidationError
 from django.db import IntegrityError, models, transaction
 from django.http import HttpRequest, HttpResponse
 from django.utils.html import format_html
@@ -14,7 +13,7 @@ from django.utils.translation import gettext
 
 from connector_project.core.admin import edit_forms
 from connector_project.core.admin.edit_forms import EditForm
-from connector_project.core.admin.selection import SelectionAdmin
+from connector_project.core.admin.selection import SelectionAdmin, is_possible
 
 
 class EditAdmin(SelectionAdmin):
@@ -72,10 +71,9 @@ class EditAdmin(SelectionAdmin):
 
     def _lock(self, request: HttpRequest, object_id: str) -> None:
         """Lock the row, then the rows of its inlines by primary key: the order of everybody who locks several."""
-        try:
-            pk = self.opts.pk.to_python(object_id)
-        except ValidationError:
+        if not is_possible(self.opts.pk, object_id):
             return  # Django answers that there is no such row.
+        pk = self.opts.pk.to_python(object_id)
         _lock_rows(self.model._default_manager.filter(pk=pk))
         for inline in self.get_inline_instances(request, self.model(pk=pk)):
             _lock_rows(inline.model._default_manager.filter(**{_parent_field(inline, self.model): pk}))

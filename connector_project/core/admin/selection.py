@@ -1,7 +1,8 @@
-"""Actions on the selected rows of a list."""
+"""Rows that a person selects: of a list, for an action; in a form, for a field."""
 
 from typing import Any
 
+from django import forms
 from django.contrib import admin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.core.exceptions import BadRequest, ValidationError
@@ -17,6 +18,16 @@ class SelectionAdmin(admin.ModelAdmin[Any]):
         if not all(is_possible(self.opts.pk, key) for key in request.POST.getlist(ACTION_CHECKBOX_NAME)):
             raise BadRequest
         return super().changelist_view(request, extra_context)
+
+
+class SelectedRows(forms.ModelMultipleChoiceField[Any]):
+    """Rejects keys that no row can have: the query of Django's field would fail on them."""
+
+    def clean(self, value: Any) -> Any:
+        if isinstance(value, list | tuple) and self.queryset is not None:
+            pk = self.queryset.model._meta.pk
+            value = [key if is_possible(pk, key) else "" for key in value]
+        return super().clean(value)
 
 
 def is_possible(pk: Any, key: object) -> bool:

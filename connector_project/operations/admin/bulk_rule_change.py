@@ -33,6 +33,7 @@ RULES: dict[str, Any] = {
     for field in TransferRules._meta.concrete_fields
     if field.editable and not field.auto_created and not field.is_relation and field.name not in _OF_OWN_LISTS
 }
+LONGEST_SELECTION = 100_000  # characters: more clients than any list selects, fewer than a query takes
 SKIP_ALL = "skip_all"  # boxes of the preview, by client
 YES_NO = (("True", _("yes")), ("False", _("no")))
 
@@ -40,7 +41,7 @@ YES_NO = (("True", _("yes")), ("False", _("no")))
 class RuleForm(forms.Form):
     """First the rule is chosen; a form with a rule asks for its new value."""
 
-    clients = forms.RegexField(r"^\d{1,18}(,\d{1,18})*$", widget=forms.HiddenInput)
+    clients = forms.RegexField(r"^[0-9]{1,18}(,[0-9]{1,18})*$", max_length=LONGEST_SELECTION, widget=forms.HiddenInput)
     previewed = forms.CharField(required=False, widget=forms.HiddenInput)  # {client: value}, as JSON
     rule = forms.ChoiceField(
         label=_("Rule"), choices=lambda: [(name, capfirst(field.verbose_name)) for name, field in RULES.items()]

@@ -23,6 +23,7 @@ from telephony.webhooks import status
 
 Outcome, Reason = Notification.Outcome, Notification.Reason
 _TAKEN_BY = {Step.FETCH_LEGS: "uis", Step.RECONCILE: "uis", Step.UPLOAD: "crm", Step.RESOLVE_OWNER: "crm"}
+LONGEST_FORMATTED = 100_000  # characters: deep nesting would be mostly indentation
 _EVIDENCE_STEPS = (Step.RECEIVED, Step.EVALUATE, Step.FETCH_LEGS, Step.RESOLVE_OWNER, Step.RECONCILE)
 
 
@@ -108,11 +109,13 @@ def _event(data: CallData, stored: Notification) -> TimelineEntry:
 
 
 def _format_body(body: str) -> str:
-    """Return a JSON body indented and without escapes, any other unchanged."""
+    """Return a JSON body indented and without escapes; unchanged if it is none, or its escapes are no text."""
     try:
-        return json.dumps(json.loads(body), ensure_ascii=False, indent=1)
-    except ValueError:
+        shown = json.dumps(json.loads(body), ensure_ascii=False, indent=1)
+        shown.encode()
+    except (ValueError, RecursionError):
         return body
+    return shown if len(shown) <= LONGEST_FORMATTED else body
 
 
 def _event_text(stored: Notification) -> str:
