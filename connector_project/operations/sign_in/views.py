@@ -82,11 +82,13 @@ def set_up(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
         return redirect(reverse("admin:second_factor", query={"next": request.get_full_path()}))
     form = CodeForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
-        result = second_factor.confirm(user, form.cleaned_data["code"], may_replace=may_replace, now=now)
+        known = request.session.get(sessions.PENDING)
+        result = second_factor.confirm(user, form.cleaned_data["code"], known=known, may_replace=may_replace, now=now)
         if isinstance(result, list):
             return _finish_setup(request, user, result, context)
         _refuse(request, user, form, result)
-    device = second_factor.prepare(user)
+    device = second_factor.prepare(user, known=request.session.get(sessions.PENDING))
+    request.session[sessions.PENDING] = device.pk
     page = context | {
         "title": _("Set up the second factor"),
         "form": form,
