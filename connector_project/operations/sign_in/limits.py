@@ -11,7 +11,7 @@ from axes.handlers.database import AxesDatabaseHandler
 from axes.handlers.proxy import AxesProxyHandler
 from axes.helpers import get_cool_off
 from axes.models import AccessAttempt
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.db.models import F, Q, Sum
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
@@ -62,16 +62,17 @@ class SignInLimits(AxesDatabaseHandler):  # type: ignore[misc]  # django-axes ha
     def user_logged_out(self, *_args: Any, **_signal: Any) -> None:
         """Do nothing: the audit log has it."""
 
-    @transaction.atomic
     def _count(self, address: str | None, name: str) -> None:
-        attempts = AccessAttempt.objects.select_for_update()
-        attempt, is_new = attempts.get_or_create(
-            username=name, ip_address=address, user_agent="", defaults={"failures_since_start": 1}
-        )
-        if not is_new:
-            attempt.failures_since_start = F("failures_since_start") + 1
-            attempt.attempt_time = timezone.now()
-            attempt.save(update_fields=["failures_since_start", "attempt_time"])
+        """Count a failure. Without an address the database allows several rows: all of them count."""
+        mine = AccessAttempt.objects.filter(username=name, ip_address=address, user_agent="")
+        more = {"failures_since_start": F("failures_since_start") + 1, "attempt_time": timezone.now()}
+        if mine.update(**more):
+            return
+        try:
+            with transaction.atomic():
+                mine.create(username=name, ip_address=address, user_agent="", failures_since_start=1)
+        except IntegrityError:  # A concurrent request has created it.
+            mine.update(**more)
 
 
 def locking_address(request: HttpRequest) -> str | None:
