@@ -11,7 +11,6 @@ from axes.handlers.database import AxesDatabaseHandler
 from axes.handlers.proxy import AxesProxyHandler
 from axes.helpers import get_cool_off
 from axes.models import AccessAttempt
-from django.db import IntegrityError, transaction
 from django.db.models import F, Q, Sum
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
@@ -64,15 +63,11 @@ class SignInLimits(AxesDatabaseHandler):  # type: ignore[misc]  # django-axes ha
 
     def _count(self, address: str | None, name: str) -> None:
         """Count a failure. Without an address the database allows several rows: all of them count."""
-        mine = AccessAttempt.objects.filter(username=name, ip_address=address, user_agent="")
-        more = {"failures_since_start": F("failures_since_start") + 1, "attempt_time": timezone.now()}
-        if mine.update(**more):
-            return
-        try:
-            with transaction.atomic():
-                mine.create(username=name, ip_address=address, user_agent="", failures_since_start=1)
-        except IntegrityError:  # A concurrent request has created it.
-            mine.update(**more)
+        key = {"username": name, "ip_address": address, "user_agent": ""}
+        mine = AccessAttempt.objects.filter(**key)
+        if not mine.exists():  # A concurrent request may create it first.
+            AccessAttempt.objects.bulk_create([AccessAttempt(**key, failures_since_start=0)], ignore_conflicts=True)
+        mine.update(failures_since_start=F("failures_since_start") + 1, attempt_time=timezone.now())
 
 
 def locking_address(request: HttpRequest) -> str | None:
