@@ -9,7 +9,7 @@ from connector_project.operations.checks import runner
 from connector_project.operations.models import Incident
 from crm.models import Command, Popup
 from telephony.calls import manual
-from telephony.models import BulkAction, Call, Notification
+from telephony.models import AccessLogEntry, BulkAction, Call, Notification
 from tenants.models import AuditLogEntry, CrmUser, Employee, TransferRules
 from tests import filled_addresses as addresses
 from tests.conftest import IVAN, PETR
@@ -129,3 +129,19 @@ def test_whoever_sees_numbers_reads_the_whole_name_on_the_employees_page(client,
     for group, is_whole in (("Operator", True), ("Support", False)):
         client.force_login(create_user(group.lower(), group))
         assert (SECRET in client.get(url).content.decode()) is is_whole
+
+
+def test_whole_numbers_in_the_rules_are_in_the_access_log(client, tenant):
+    url, entries = reverse("admin:tenants_tenant_change", args=[tenant.pk]), AccessLogEntry.objects
+    users = {group: create_user(group.lower(), group) for group in ("Operator", "Support")}
+    client.force_login(users["Operator"])
+    client.get(url)
+    assert not entries.exists()
+    TransferRules.objects.filter(tenant=tenant).update(contacts=f"{SECRET}\n7495123*")
+    for user in users.values():
+        client.force_login(user)
+        assert (SECRET in client.get(url).content.decode()) is (user == users["Operator"])
+        client.get(url)
+    [entry] = entries.values_list("kind", "tenant", "call", "user", "detail", "count")
+    assert entry == ("PHONE_NUMBER", tenant.pk, None, users["Operator"].pk, "contacts", 2)
+    assert "contacts" in client.get(reverse("admin:telephony_accesslogentry_changelist")).content.decode()
