@@ -93,7 +93,7 @@ class ErasureAdmin(ReadOnlyAdmin):
 
 def _initial(request: HttpRequest, tenant: Tenant, *, now: datetime) -> dict[str, Any]:
     """Return the call that the page was opened from; its number for users who may see it, which is logged."""
-    call = Call.objects.filter(tenant=tenant, pk=parse_id(request.GET.get("call"))).first()
+    call = Call.objects.filter(tenant=tenant, pk=parse_id(request.GET.get("call")) or 0).first()
     if call is None:
         return {}
     if not permissions.can_see_full_numbers(request.user):

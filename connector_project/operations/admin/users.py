@@ -106,7 +106,8 @@ class StaffUserAdmin(StaffVisibilityMixin, AccountAdmin, UserAdmin):  # type: ig
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         has_app = models.Exists(second_factor.confirmed_devices().filter(user=models.OuterRef("pk")))
-        return super().get_queryset(request).prefetch_related("groups").annotate(has_app=has_app)
+        users: QuerySet[User] = super().get_queryset(request).prefetch_related("groups")
+        return users.annotate(has_app=has_app)
 
     @admin.display(description=gettext_lazy("groups"))
     def group_names(self, user: User) -> str:
