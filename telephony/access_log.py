@@ -18,6 +18,7 @@ from tenants.models import ApiKey, Tenant, User
 # A player requests a part at a time, and people pause.
 DEDUPLICATION_WINDOW = timedelta(minutes=10)
 Kind = AccessLogEntry.Kind
+CONTACTS = "contacts"  # the detail of an entry about the list in a tenant's rules
 
 
 @transaction.atomic
@@ -47,6 +48,15 @@ def note_numbers(tenant: Tenant, calls: Collection[int], *, by: User, address: s
     AccessLogEntry.objects.filter(pk__in=known.values()).update(last_at=now)
     new = (AccessLogEntry(call_id=pk, at=now, last_at=now, **entry) for pk in calls if pk not in known)
     AccessLogEntry.objects.bulk_create(new)
+
+
+@transaction.atomic
+def log_contacts(tenant: Tenant, count: int, *, by: User, address: str, now: datetime) -> None:
+    """Log that a user saw the numbers in a tenant's rules. Two queries."""
+    actor = {"user": by, "username": by.get_username(), "address": masked(address)}
+    entry: dict[str, Any] = {"kind": Kind.PHONE_NUMBER, "tenant": tenant, "call": None, "detail": CONTACTS, **actor}
+    if not AccessLogEntry.objects.filter(last_at__gt=now - DEDUPLICATION_WINDOW, **entry).update(last_at=now):
+        AccessLogEntry.objects.create(at=now, last_at=now, count=count, **entry)
 
 
 @transaction.atomic

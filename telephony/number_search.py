@@ -25,6 +25,8 @@ SHORTEST_COMPLETE = 10  # digits of a complete number that is typed without a pl
 # Complete numbers in an hour: three hidden digits have a thousand values. Readers of whole numbers have no limit.
 MAX_PER_HOUR = 20
 _NUMBER = re.compile(r"[\d\s()+.–-]+")
+# Of a name that may hold a number.
+_MANY_DIGITS = r"\d(?:\D*\d){6}"
 Admit = Callable[[str], None]
 
 
@@ -63,6 +65,18 @@ def condition(text: str, reader: Reader, *, ends_with: Callable[[str], Q], field
     found = ends_with(digits)
     if len(digits) == 11 and digits.startswith("8") and "+" not in text:
         found |= ends_with("7" + digits[1:])  # A leading 8 of a Russian number stands for +7.
+    return found
+
+
+def name_condition(part: str, reader: Reader) -> Q:
+    """Return the condition for employees with a part in their name, which may hold a number.
+
+    Readers of masks find no such name by digits: they would find out the hidden ones.
+    """
+    # Not icontains: SQLite ignores case for Latin letters only.
+    found = Q(full_name__iregex=re.escape(part))
+    if any(character.isdecimal() for character in part) and not permissions.can_see_full_numbers(reader):
+        found &= ~Q(full_name__regex=_MANY_DIGITS)
     return found
 
 

@@ -54,13 +54,20 @@ def find_device(user: Any) -> TotpDevice | None:
     return confirmed_devices().filter(user=user).first()
 
 
-def prepare(user: Any) -> TotpDevice:
-    """Return the authenticator app that is being set up: the same one until it is confirmed."""
+@transaction.atomic
+def prepare(user: Any, *, known: int | None = None) -> TotpDevice:
+    """Return the authenticator app that is being set up; `known` is the one that this session has shown already.
+
+    Any other session begins anew: somebody who knew the password before must not know the secret.
+    """
+    _lock(user)
     pending = TotpDevice.objects.filter(user=user, confirmed=False)
-    if any(isinstance(device.secret, UndecryptableText) for device in pending):
-        pending.delete()
-    device: TotpDevice = pending.get_or_create(user=user, confirmed=False)[0]
-    return device
+    device: TotpDevice | None = pending.filter(pk=known).first()
+    if device is not None and not isinstance(device.secret, UndecryptableText):
+        return device
+    pending.delete()
+    created: TotpDevice = pending.create(user=user, confirmed=False)
+    return created
 
 
 def setup_url(device: TotpDevice) -> str:
@@ -70,8 +77,8 @@ def setup_url(device: TotpDevice) -> str:
 
 
 @transaction.atomic
-def confirm(user: Any, code: str, *, may_replace: bool, now: datetime) -> list[str] | Wrong | Paused:
-    """Confirm the app that is being set up by its first code; return new recovery codes.
+def confirm(user: Any, code: str, *, known: int | None, may_replace: bool, now: datetime) -> list[str] | Wrong | Paused:
+    """Confirm the app that this session has shown (`known`) by its first code; return new recovery codes.
 
     It replaces another app only if `may_replace`: knowing the password must not be enough for that. All sessions of
     this person end.
@@ -79,7 +86,7 @@ def confirm(user: Any, code: str, *, may_replace: bool, now: datetime) -> list[s
     _lock(user)
     if not may_replace and find_device(user):
         return Wrong()
-    device = TotpDevice.objects.select_for_update().filter(user=user, confirmed=False).first()
+    device = TotpDevice.objects.select_for_update().filter(user=user, confirmed=False, pk=known).first()
     if device is None:
         return Wrong()
     if pause := _pause(device, now=now):

@@ -52,6 +52,11 @@ def mask(text: str) -> str:
     return _CANDIDATES.sub(_mask_run, text)
 
 
+def mask_number(text: str, number: str) -> str:
+    """Return a text with this number (digits, normalised) masked in every form: it may be too short for `mask`."""
+    return spellings(number).sub(f"***{number[-4:]}", text) if phone_numbers.mask(number) != number else text
+
+
 @functools.lru_cache(maxsize=256)
 def spellings(number: str) -> re.Pattern[str]:
     """Return the pattern of one number (digits, normalised) in every form it is written in.

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from django.utils.translation import gettext_lazy as _
 
+from connector_project.core import phone_texts
 from connector_project.core.check_results import Check, CheckResult, Responsible, join_limited
 from crm.api_scopes import KEYS
 from crm.retailcrm.types import Rights
@@ -50,4 +51,4 @@ USERS_LINKED = Check(
 def links(tenant: Tenant) -> Iterator[CheckResult]:
     if tenant.uis.synced_at:
         names = list(Employee.objects.filter(tenant=tenant).unlinked().values_list("full_name", flat=True))
-        yield USERS_LINKED.result(is_ok=not names, names=join_limited(names))
+        yield USERS_LINKED.result(is_ok=not names, names=join_limited(map(phone_texts.mask, names)))

@@ -10,7 +10,7 @@ from django.db.models.functions import Reverse
 from django.utils.translation import gettext_lazy as _
 from django_filters import BaseInFilter, CharFilter, ChoiceFilter, DateFilter
 
-from connector_project.core import local_dates, phone_numbers
+from connector_project.core import local_dates, phone_numbers, phone_texts
 from connector_project.core.db_functions import in_local_days
 from connector_project.core.filters import LARGEST_ID, ConditionFilter, IntegerFilter, MomentFilter, PhoneFilter
 from telephony import number_search
@@ -18,10 +18,9 @@ from telephony.calls import outcomes
 from telephony.models import Call, Direction, FailureReason, Result, State
 from telephony.models.call_queryset import MISSED
 from telephony.models.choices import OPEN_STATES
-from tenants import permissions
 from tenants.models import Employee, Tenant, VirtualNumber
 from tenants.transfer_rules import SkipReason
-from tenants.visibility import NOTHING, Reader, visible_to
+from tenants.visibility import NOTHING, visible_to
 from tenants.visible_filters import ReaderFilterSet, TenantChoiceFilter
 
 SEARCHES = {"q", "contact"}  # may hold a customer's number
@@ -30,14 +29,13 @@ LONGEST_EXTENSION, LONGEST_LOCAL = 5, 10
 MAX_EMPLOYEES = 500
 YEARS = range(2000, 2100)
 HAS_RECORDING = ~Q(recording_url="")  # compared in SQL, so that no link is decrypted
-DIGITS = frozenset("0123456789")
 _PHONE = re.compile(r"(?:uis-)?[\d\s()+.–-]+", re.IGNORECASE)
 _RULES = [choice for choice in SkipReason.choices if choice[0] != SkipReason.POPUP_OFF]  # it concerns pop-ups only
 
 
 def mask_search_term(text: str) -> str:
-    """Return the search term with a phone number masked."""
-    return phone_numbers.mask(re.sub(r"\D", "", text)) if _PHONE.fullmatch(text.strip()) else text
+    """Return the search term with a phone number masked, by itself or beside a name."""
+    return phone_numbers.mask(re.sub(r"\D", "", text)) if _PHONE.fullmatch(text.strip()) else phone_texts.mask(text)
 
 
 def of_day(rows: QuerySet[Call], _name: str, day: date) -> QuerySet[Call]:
@@ -165,10 +163,9 @@ class CallFilterSet(ReaderFilterSet):
         return list(known.order_by().values_list("number", flat=True).distinct())
 
     def _of_name(self, text: str) -> Q:
-        # Not icontains: SQLite ignores case for Latin letters only.
         named = Q()
         for part in text.split()[:5]:
-            named &= Q(full_name__iregex=_pattern(part, self.reader))
+            named &= number_search.name_condition(part, self.reader)
         return Q(employee__in=self._people(named))
 
     def _people(self, chosen: Q) -> list[int]:
@@ -178,15 +175,6 @@ class CallFilterSet(ReaderFilterSet):
 
 def _is_id(digits: str) -> bool:
     return 0 < len(digits) <= number_search.MAX_DIGITS and int(digits) <= LARGEST_ID
-
-
-def _pattern(part: str, reader: Reader) -> str:
-    """Return the pattern of a part of a name. It may hold a number: readers of masks find whole groups of digits."""
-    pattern = re.escape(part)
-    if permissions.can_see_full_numbers(reader):
-        return pattern
-    before, after = ("(^|[^0-9])" if part[0] in DIGITS else ""), ("([^0-9]|$)" if part[-1] in DIGITS else "")
-    return f"{before}{pattern}{after}"
 
 
 def _ends_with(digits: str) -> Q:

@@ -48,3 +48,8 @@ def load(stored: Any) -> CallEvent:
         raise UnknownVersion(str(stored["version"]))
     event: CallEvent = _ADAPTERS[stored["kind"]].validate_python(stored["values"])
     return event
+
+
+def contact(stored: Any) -> str:
+    """Return the customer's number of what `dump` wrote; "" if it has none, or nothing was written."""
+    return str(stored["values"].get("contact", "")) if stored else ""

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from django.utils.translation import gettext_lazy as _
 
+from connector_project.core import phone_texts
 from connector_project.core.check_results import Check, CheckResult, join_limited
 from telephony.checks.account import USERS
 from telephony.uis.client import UisClient
@@ -55,11 +56,16 @@ def _extensions(staff: Sequence[UisEmployee], *, linked: set[int]) -> Iterator[C
     """Check for missing and shared extensions. Linked employees need one; if nobody has one, all need one."""
     having = [person for person in staff if person.extension]
     without = [person for person in staff if not person.extension and (person.uis_id in linked or not having)]
-    yield EXTENSIONS.result(is_ok=not without, names=join_limited(person.full_name for person in without))
+    yield EXTENSIONS.result(is_ok=not without, names=join_limited(_name(person) for person in without))
     if having:
         counts = Counter(person.extension for person in having)
-        shared = [f"{person.full_name} ({person.extension})" for person in having if counts[person.extension] > 1]
+        shared = [f"{_name(person)} ({person.extension})" for person in having if counts[person.extension] > 1]
         yield EXTENSIONS_UNIQUE.result(is_ok=not shared, names=join_limited(shared))
+
+
+def _name(person: UisEmployee) -> str:
+    """Return a name for everybody who sees results: it may hold a number."""
+    return phone_texts.mask(person.full_name)
 
 
 RIGHT_STATUSES = Check(

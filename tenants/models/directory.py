@@ -3,6 +3,7 @@
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from connector_project.core import phone_texts
 from connector_project.core.choices import Choices
 from tenants.models.tenant import Tenant
 
@@ -78,7 +79,8 @@ class Employee(models.Model):
         indexes = [models.Index(fields=["tenant", "extension"], name="employee_by_extension")]
 
     def __str__(self) -> str:
-        return f"{self.full_name} ({self.extension or '–'})"
+        # A name may hold a number, and every reader of a page or a log sees this.
+        return f"{phone_texts.mask(self.full_name)} ({self.extension or '–'})"
 
     @property
     def is_unlinked(self) -> bool:
@@ -123,7 +125,7 @@ class CrmUser(models.Model):
         constraints = [models.UniqueConstraint(fields=["tenant", "crm_id"], name="crm_user_once_per_tenant")]
 
     def __str__(self) -> str:
-        return self.name or str(self.crm_id)
+        return phone_texts.mask(self.name) or str(self.crm_id)
 
 
 class VirtualNumber(models.Model):

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from telephony.models import AccessLogEntry, Call
 from tenants import api_keys
-from tenants.models import ApiKey, Employee
+from tenants.models import ApiKey, Employee, User
 from tests.conftest import CONTACT, NUMBER
 from tests.users import create_user
 
@@ -88,6 +88,18 @@ def test_staff_key_ends_with_its_maker_a_clients_key_does_not(client, reader, ol
     assert shown == {None: False, tenant.pk: True}
     olga.delete()
     assert client.get(KEYS, headers=ENGLISH).content.decode().count("– (no longer here)") == 2
+
+
+def test_staff_key_reads_only_what_its_maker_may_view(reader, db):
+    maker = User.objects.create_user("maker", password="x", is_staff=True)
+    maker.user_permissions.add(Permission.objects.get(codename="view_call"))
+    read = reader(None, maker)
+    resources = ("calls", "employees", "reconciliation", "incidents")
+    assert [read(f"/api/v1/{name}/").status_code for name in resources] == [200, 403, 403, 403]
+    answer = read(f"/api/v1/employees/{Employee.objects.first().pk}/")
+    assert (answer.status_code, "may not view" in answer.json()["detail"]) == (403, True)
+    maker.user_permissions.add(Permission.objects.get(codename="view_incident"))
+    assert read("/api/v1/incidents/").status_code == 200
 
 
 def test_key_ends_after_its_last_day(reader, olga, tenant):

@@ -17,7 +17,7 @@ from django.utils import timezone
 from django_otp.oath import totp
 
 from connector_project import env
-from connector_project.operations.sign_in import limits
+from connector_project.operations.sign_in import limits, sessions
 from tenants import second_factor
 from tenants.models import ApiKey, AuditLogEntry, RecoveryCode, TotpDevice, User
 from tests.users import create_user
@@ -219,23 +219,52 @@ def test_secret_is_encrypted_in_its_row(device):
 def test_lost_encryption_key_leaves_recovery_codes_and_the_reset(client, device, settings):
     code = second_factor.renew_recovery_codes(device.user)[0]
     boris = create_user("boris", "Operator")
-    second_factor.prepare(boris)
+    boris_app = second_factor.prepare(boris)
     right = code_of(device)
     settings.FIELD_ENCRYPTION_KEYS = [Fernet.generate_key().decode()]
     client.force_login(device.user)
     assert enter(client, right).status_code == 200
     assert enter(client, code).status_code == 302
     client.force_login(boris)
+    session = client.session
+    session[sessions.PENDING] = boris_app.pk
+    session.save()
     assert client.post(SET_UP, {"code": "123456"}).status_code == 200
+
+
+def test_secret_that_another_session_has_seen_is_not_set_up(client, anna):
+    stranger = Client()  # who knows the first password, as its maker does
+    for one in (stranger, client):
+        one.force_login(anna)
+    seen = stranger.get(SET_UP).context["secret"]
+    assert client.get(SET_UP).context["secret"] != seen
+    device = TotpDevice.objects.get()
+    assert stranger.post(SET_UP, {"code": code_of(device)}).status_code == 200
+    assert not is_signed_in(stranger)
+    client.get(SET_UP)
+    device = TotpDevice.objects.get()
+    assert client.post(SET_UP, {"code": code_of(device)}).context["codes"]
+    assert (is_signed_in(client), TotpDevice.objects.get()) == (True, device)
+
+
+def test_each_sign_in_sets_up_a_new_secret(client, anna):
+    enter_password(client)
+    secrets = {client.get(SET_UP).context["secret"] for _time in range(2)}
+    enter_password(client)
+    assert len(secrets | {client.get(SET_UP).context["secret"]}) == 2
 
 
 def test_password_alone_cannot_replace_the_app(client, device):
     enter_password(client)
     pending = second_factor.prepare(device.user)
+    session = client.session
+    session[sessions.PENDING] = pending.pk
+    session.save()
     assert client.get(SET_UP)["Location"].startswith(VERIFY)
     assert client.post(SET_UP, {"code": code_of(pending)})["Location"].startswith(VERIFY)
     now = timezone.now()
-    assert second_factor.confirm(device.user, code_of(pending), may_replace=False, now=now) == second_factor.Wrong()
+    refused = second_factor.confirm(device.user, code_of(pending), known=pending.pk, may_replace=False, now=now)
+    assert refused == second_factor.Wrong()
     assert second_factor.find_device(device.user) == device
 
 

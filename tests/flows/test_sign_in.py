@@ -149,6 +149,14 @@ def test_address_that_failures_are_counted_for(rf, anna, address, counted):
     assert sign_in(password="wrong", address=address).status_code == 200
 
 
+def test_two_first_failures_at_once_without_an_address(anna):
+    attempts = apps.get_model("axes.AccessAttempt").objects
+    for _ in range(2):  # As two requests of one moment leave them behind a unix socket.
+        attempts.create(username="anna", ip_address=None, user_agent="", failures_since_start=1)
+    assert sign_in(password="wrong", address="").status_code == 200
+    assert sign_in(password="wrong", address="").status_code == 429
+
+
 @pytest.mark.parametrize("typed", ["", "x" * 5000, "\ud800".encode("utf-8", "surrogatepass"), "²"])
 def test_odd_names_answer_the_form(anna, typed):
     assert sign_in(typed, address=AWAY).status_code == 200
@@ -323,6 +331,26 @@ def test_new_password_ends_the_other_sessions(client, anna):
     assert client.post(reverse("admin:password_change"), new).status_code == 302
     assert (is_signed_in(client), is_signed_in(another)) == (True, False)
     assert [action for action, _t, _a in entries()] == [Action.PASSWORD_CHANGED]
+
+
+def test_guesses_of_ones_own_password_lock_out(client, anna, hashings):
+    client.force_login(anna)
+    new = {"new_password1": "ladder moon 17", "new_password2": "ladder moon 17"}
+    page = reverse("admin:password_change")
+    guesses = [client.post(page, new | {"old_password": "no"}, REMOTE_ADDR=HOME) for _ in range(5)]
+    assert [answer.status_code for answer in guesses] == [200] * 4 + [429]
+    count = len(hashings)
+    assert client.post(page, new | {"old_password": "x"}, REMOTE_ADDR=HOME).status_code == 429
+    assert (len(hashings), sign_in().status_code) == (count, 429)
+    assert [action for action, _t, _a in entries()] == [Action.SIGN_IN_FAILED] * 5 + [Action.LOCKED_OUT]
+    assert is_signed_in(client)  # The session goes on.
+
+
+def test_invalid_new_password_is_no_failure(client, anna):
+    client.force_login(anna)
+    new = {"old_password": "x", "new_password1": "short", "new_password2": "short"}
+    assert [client.post(reverse("admin:password_change"), new).status_code for _ in range(6)] == [200] * 6
+    assert entries() == []
 
 
 def test_session_of_a_deactivated_account_does_not_come_back(client, anna):

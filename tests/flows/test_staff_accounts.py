@@ -126,6 +126,12 @@ def test_administrator_makes_an_account_of_each_group(client, eva):
     assert not AuditLogEntry.objects.filter(new__contains=PASSWORD).exists()
 
 
+def test_accounts_are_offered_in_order(client, eva, anna):
+    asked = {"app_label": "tenants", "model_name": "apikey", "field_name": "created_by"}
+    answer = client.get(reverse("admin:autocomplete"), asked)
+    assert [row["text"] for row in answer.json()["results"]] == ["anna", "eva"]
+
+
 def test_administrator_is_no_superuser_and_edits_no_groups(client, eva):
     assert not eva.is_superuser
     assert client.get(GROUPS).status_code == 200

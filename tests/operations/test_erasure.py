@@ -6,6 +6,7 @@ from datetime import timedelta
 from urllib.parse import unquote
 
 import pytest
+from django.contrib.auth.models import Group, Permission
 from django.contrib.sessions.models import Session
 from django.core.management import CommandError, call_command
 from django.db import connection, models
@@ -20,10 +21,10 @@ from connector_project.operations.erasure.values import Number, erase_json, eras
 from connector_project.operations.models import Erasure
 from crm.models import Command, Popup
 from telephony.calls import manual
-from telephony.models import Call
+from telephony.models import AccessLogEntry, Call
 from telephony.reconciliation import compare
 from tenants import erased_numbers
-from tenants.models import AuditLogEntry, ErasureKey, Tenant, TotpDevice, TransferRules
+from tenants.models import AuditLogEntry, ErasureKey, Tenant, TotpDevice, TransferRules, User
 from tests import task_queue
 from tests.conftest import CONTACT, IVAN, NUMBER
 from tests.users import create_user
@@ -379,6 +380,22 @@ def test_operator_erases_the_number_of_a_call(tenant, client, notify, pbx, run_q
     assert client.get(reverse("admin:operations_erasure_changelist")).status_code == 200
     assert client.get(reverse("admin:telephony_call_change", args=[call.pk])).status_code == 200
     assert AuditLogEntry.objects.get(action="NUMBER_ERASED").user.username == "olga"
+
+
+def test_number_that_the_page_shows_is_in_the_access_log(tenant, client, notify, pbx):
+    olga = create_user("olga", "Operator")
+    client.force_login(olga)
+    notify(pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN]).notification("lost_call"))
+    page, call = reverse("admin:operations_erasure_start", args=[tenant.pk]), Call.objects.get()
+    client.get(page), client.post(page, {"call": call.pk})
+    assert not AccessLogEntry.objects.exists()
+    client.get(page, {"call": call.pk})
+    assert AccessLogEntry.objects.values_list("kind", "call", "user").get() == ("PHONE_NUMBER", call.pk, olga.pk)
+    User.objects.get(pk=olga.pk).groups.set([Group.objects.get(name="Support")])
+    olga.user_permissions.add(Permission.objects.get(codename="erase_number"))
+    AccessLogEntry.objects.all().delete()
+    assert CONTACT not in client.get(page, {"call": call.pk}).content.decode()
+    assert not AccessLogEntry.objects.exists()
 
 
 def test_support_cannot_erase(tenant, client):

@@ -11,6 +11,7 @@ from telephony import bulk_actions
 from telephony.models import BulkAction, Call
 from tenants.models import Tenant, User
 from tenants.visibility import visible_to
+from tests.users import create_user
 
 ENGLISH = {"accept-language": "en"}
 
@@ -65,6 +66,15 @@ def test_set_is_chosen_on_the_users_page(client, admin_user, tenant, twin):
     user = User.objects.get(pk=user.pk)
     assert not user.sees_all_tenants
     assert list(visible_to(Tenant.objects.all(), user)) == [twin]
+
+
+def test_administrator_of_the_group_chooses_among_all_clients(client, db):
+    client.force_login(create_user("eva", "Administrator"))
+    user = User.objects.create_user("new", password="x", is_staff=True)
+    # A key that no permission has.
+    clients = [Tenant.objects.create(pk=pk, name=f"Client {pk}", slug=f"client-{pk}") for pk in (1, 10**6)]
+    assert save(client, user, sees_all_tenants=None, visible_tenants=[one.pk for one in clients]).status_code == 302
+    assert list(user.visible_tenants.order_by("pk")) == clients
 
 
 def test_user_with_a_set_gives_only_clients_of_the_set(client, limited, tenant, twin):

@@ -15,7 +15,7 @@ from django.utils.html import format_html
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
-from connector_project.core import phone_numbers
+from connector_project.core import phone_numbers, phone_texts
 from connector_project.core.admin.pagination import KeysetChangeList
 from connector_project.core.admin.selection import SelectionAdmin
 from connector_project.core.check_results import Responsible, Text
@@ -179,9 +179,11 @@ def masked_column(model: type[models.Model], name: str) -> Any:
     return column(model, name, lambda row: phone_numbers.mask(getattr(row, name)))
 
 
-def redacted_column(model: type[models.Model], name: str) -> Any:
-    """Return the column of a text that may contain secrets or phone numbers."""
-    return column(model, name, lambda row: redact(getattr(row, name)))
+def redacted_column(
+    model: type[models.Model], name: str, *, contact: Callable[[Any], str] = lambda row: getattr(row, "contact", "")
+) -> Any:
+    """Return the column of a text that may contain secrets or phone numbers, above all the number of the row itself."""
+    return column(model, name, lambda row: phone_texts.mask_number(redact(getattr(row, name)), contact(row)))
 
 
 def list_filter(

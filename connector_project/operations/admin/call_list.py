@@ -17,7 +17,6 @@ from connector_project.core import phone_numbers
 from connector_project.core.admin import base
 from connector_project.core.admin.base import ReadOnlyAdmin, with_column_label
 from connector_project.core.admin.pagination import AFTER, BEFORE, KeysetChangeList
-from connector_project.core.redaction import redact
 from telephony.calls.filters import PKS, CallFilterSet
 from telephony.models import Call, State
 from telephony.number_search import Searches
@@ -78,7 +77,7 @@ class CallListAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("employee"))
     def shown_employee(self, call: Call) -> str:
-        return with_column_label(_("employee"), redact(str(call.employee))) if call.employee else ""
+        return with_column_label(_("employee"), call.employee) if call.employee else ""
 
     @admin.display(description=_("result"))
     def duration(self, call: Call) -> str:

@@ -5,6 +5,7 @@ import json
 from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
 
+from connector_project.core import phone_texts
 from connector_project.core.admin.base import column, masked_column, redacted_column
 from connector_project.core.redaction import redact
 from connector_project.operations.admin.number_search import NumberSearchAdmin
@@ -17,10 +18,9 @@ from tenants.status_labels import crm_status
 class PopupAdmin(NumberSearchAdmin):
     keyset_field = "received_at"
     contact = masked_column(Popup, "contact")
-    person = column(Popup, "employee", lambda popup: redact(str(popup.employee or "")))  # A name may hold a number.
     list_display = (
         short_column(Popup, "received_at", names_clock=True),
-        *("tenant", person, "direction", contact, "state", "hangup"),
+        *("tenant", "employee", "direction", contact, "state", "hangup"),
         short_column(Popup, "sent_at"),
         short_column(Popup, "accepted_at"),
     )
@@ -28,7 +28,7 @@ class PopupAdmin(NumberSearchAdmin):
     search_fields = ("=session_id",)
     list_select_related = ("tenant", "employee")
     fields = readonly_fields = (
-        *("tenant", "session_id", person, "direction", contact, "number", "code", "crm_user_id"),
+        *("tenant", "session_id", "employee", "direction", contact, "number", "code", "crm_user_id"),
         *("state", "hangup", "unknown", redacted_column(Popup, "detail")),
         *full_fields(Popup, "ringing_at", "received_at", "sent_at", "accepted_at", "closed_at"),
     )
@@ -37,21 +37,20 @@ class PopupAdmin(NumberSearchAdmin):
 @admin.register(Command)
 class CommandAdmin(NumberSearchAdmin):
     contact = masked_column(Command, "contact")
-    person = column(Command, "employee", lambda command: redact(str(command.employee or "")))
     shown_status = column(Command, "status", lambda command: crm_status(command.status))
     list_display = (
         short_column(Command, "received_at", names_clock=True),
-        *("tenant", "kind", person, contact, shown_status, "state", "reason", "session_id"),
+        *("tenant", "kind", "employee", contact, shown_status, "state", "reason", "session_id"),
     )
     list_filter = ("kind", "state", "reason", "tenant")
     search_fields = ("=session_id",)
     list_select_related = ("tenant", "employee")
     fields = readonly_fields = (
-        *("tenant", "kind", full_field(Command, "received_at"), "raw_params", person, contact, "number"),
+        *("tenant", "kind", full_field(Command, "received_at"), "raw_params", "employee", contact, "number"),
         *(shown_status, "state", "reason", redacted_column(Command, "detail"), "session_id"),
         full_field(Command, "finished_at"),
     )
 
     @admin.display(description=_("original request"))
     def raw_params(self, command: Command) -> str:
-        return redact(json.dumps(command.params, ensure_ascii=False))
+        return phone_texts.mask_number(redact(json.dumps(command.params, ensure_ascii=False)), command.contact)

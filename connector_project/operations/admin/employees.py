@@ -3,24 +3,27 @@
 from typing import Any
 
 from django.contrib import admin
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
-from connector_project.core.admin.base import BaseAdmin
+from connector_project.core.admin.base import BaseAdmin, redacted_column
 from connector_project.core.admin.edit_forms import EditForm
 from connector_project.core.admin.editing import EditAdmin
-from tenants import audit_forms
+from telephony import number_search
+from tenants import audit_forms, permissions
 from tenants.models import Employee, VirtualNumber
 
 OF_ONE_CLIENT = "tenant__id__exact"
+NAME = redacted_column(Employee, "full_name")  # It may hold a number.
 
 
 @admin.register(Employee)
 class EmployeeAdmin(BaseAdmin, EditAdmin):
-    list_display = ("full_name", "extension", "email", "tenant", "crm_user", "linked_by", "caller_id_number", "works")
+    list_display = (NAME, "extension", "email", "tenant", "crm_user", "linked_by", "caller_id_number", "works")
     list_filter = ("linked_by", "is_dismissed")
     list_select_related = ("tenant", "caller_id_number")
     list_per_page = 50
@@ -28,7 +31,7 @@ class EmployeeAdmin(BaseAdmin, EditAdmin):
     search_fields = ("full_name", "=extension", "email", "tenant__name")
     form = EditForm
     fields = ("tenant", "full_name", "extension", "email", "crm_user", "linked_by", "caller_id_number", "works")
-    readonly_fields = tuple(name for name in fields if name != "caller_id_number")
+    readonly_fields = (NAME, *(field for field in fields if field != "caller_id_number"))
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False  # Employees come from UIS.
@@ -38,6 +41,18 @@ class EmployeeAdmin(BaseAdmin, EditAdmin):
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         return lookup == OF_ONE_CLIENT or super().lookup_allowed(lookup, value, request)
+
+    def get_fields(self, request: HttpRequest, obj: Employee | None = None) -> Any:
+        if permissions.can_see_full_numbers(request.user):
+            return self.fields
+        return tuple(NAME if field == "full_name" else field for field in self.fields)
+
+    def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> Any:
+        """Find each part of the term in one of `search_fields`; by the digits of a name only who sees them."""
+        for part in search_term.split():
+            of_person = number_search.name_condition(part, request.user) | Q(extension=part) | Q(email__icontains=part)
+            queryset = queryset.filter(of_person | Q(tenant__name__icontains=part))
+        return queryset, False
 
     def title_of(self, obj: Employee) -> str:
         return str(obj)

@@ -1,5 +1,6 @@
 """Erasing a number: the page to request it, from a client or a call, and the list of erasures with their results."""
 
+from datetime import datetime
 from typing import Any
 
 from django import forms
@@ -15,9 +16,11 @@ from connector_project.core import phone_numbers
 from connector_project.core.admin.base import ReadOnlyAdmin, page
 from connector_project.core.filters import LARGEST_ID
 from connector_project.core.task_queue import enqueue
+from connector_project.core.untrusted_input import parse_id
 from connector_project.operations.erasure import run
 from connector_project.operations.models import Erasure
-from telephony.models import Call
+from telephony import access_log
+from telephony.models import AccessLogEntry, Call
 from tenants import permissions
 from tenants.datetime_display import full_fields, short_column
 from tenants.models import Tenant
@@ -73,9 +76,10 @@ class ErasureAdmin(ReadOnlyAdmin):
     def start_view(self, request: HttpRequest, tenant_id: int) -> HttpResponseBase:
         """Ask for the number and the confirmation; then queue the erasure, and show its page."""
         tenant, now = get_object_or_404(Tenant.objects.select_related("uis"), pk=tenant_id), timezone.now()
-        form = ErasureForm(
-            request.POST if request.method == "POST" else None, tenant=tenant, initial=_initial(request, tenant)
-        )
+        if request.method == "POST":
+            form = ErasureForm(request.POST, tenant=tenant)
+        else:
+            form = ErasureForm(tenant=tenant, initial=_initial(request, tenant, now=now))
         if not form.is_valid():
             title = gettext("Erase a phone number")
             template = "admin/operations/erasure/start.html"
@@ -87,12 +91,13 @@ class ErasureAdmin(ReadOnlyAdmin):
         return redirect("admin:operations_erasure_change", erasure.pk)
 
 
-def _initial(request: HttpRequest, tenant: Tenant) -> dict[str, Any]:
-    """Return the number of the call that the page was opened from, masked for users who may not see it."""
-    pk = request.GET.get("call", "")
-    is_id = pk.isascii() and pk.isdecimal() and int(pk) <= LARGEST_ID
-    call = Call.objects.filter(tenant=tenant, pk=int(pk)).first() if is_id else None
+def _initial(request: HttpRequest, tenant: Tenant, *, now: datetime) -> dict[str, Any]:
+    """Return the call that the page was opened from; its number for users who may see it, which is logged."""
+    call = Call.objects.filter(tenant=tenant, pk=parse_id(request.GET.get("call")) or 0).first()
     if call is None:
         return {}
-    may_see = permissions.can_see_full_numbers(request.user)
-    return {"call": call.pk, "number": phone_numbers.e164(call.contact) if may_see else ""}
+    if not permissions.can_see_full_numbers(request.user):
+        return {"call": call.pk}
+    address = request.META.get("REMOTE_ADDR", "")
+    access_log.log_access(call, AccessLogEntry.Kind.PHONE_NUMBER, by=request.user, address=address, now=now)
+    return {"call": call.pk, "number": phone_numbers.e164(call.contact)}

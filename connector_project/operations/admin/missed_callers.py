@@ -18,7 +18,6 @@ from django.utils.translation import gettext_lazy as _
 
 from connector_project.core import local_dates
 from connector_project.core.admin.base import BaseAdmin, page
-from connector_project.core.redaction import redact
 from connector_project.operations.admin.statistics import choose_days
 from telephony import access_log, number_search
 from telephony.missed_callers import queries
@@ -127,7 +126,7 @@ def _of_owner(waits: Iterable[MissedCaller], chosen: str) -> list[MissedCaller]:
 
 def _names(tenant: Tenant, board: MissedCallerBoard) -> Mapping[str, str]:
     """Return the owners' names. One query."""
-    names = {owner: redact(str(person)) for owner, person in board.employees.items()}  # A name may hold a number.
+    names = {owner: str(person) for owner, person in board.employees.items()}
     users = CrmUser.objects.filter(tenant=tenant)
     user_ids = {wait.owner.removeprefix(USER) for wait in board.waiting if wait.owner.startswith(USER)}
     named = {str(user.crm_id): str(user) for user in users.filter(crm_id__in=user_ids)}

@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from connector_project.core.admin.base import ReadOnlyAdmin, column, list_filter, page, redacted_column
 from connector_project.core.redaction import redact
+from telephony.calls import stored_events
 from telephony.models import BulkAction, Notification
 from telephony.uis import webhook_templates
 from telephony.uis.types import Event
@@ -23,6 +24,12 @@ from tenants.datetime_display import format_short, full_fields, short_column
 from tenants.models import Tenant, UisConnection
 
 Kind = BulkAction.Kind
+
+
+def _redacted(name: str) -> Any:
+    return redacted_column(Notification, name, contact=lambda stored: stored_events.contact(stored.parsed_event))
+
+
 EventFilter = list_filter(_("event"), "event", choices=status.event_choices, condition=lambda event: Q(event=event))
 
 
@@ -41,8 +48,8 @@ class NotificationAdmin(ReadOnlyAdmin):
     fields = readonly_fields = (
         *("tenant", *full_fields(Notification, "received_at", "happened_at")),
         column(Notification, "event_in_url", lambda stored: status.event_label(stored.event_in_url)),
-        *(event, "session_id", "outcome", "reason", redacted_column(Notification, "detail"), "repeats", "source"),
-        *(redacted_column(Notification, "query"), redacted_column(Notification, "body")),
+        *(event, "session_id", "outcome", "reason", _redacted("detail"), "repeats", "source"),
+        *(_redacted("query"), _redacted("body")),
     )
 
     def title_of(self, obj: Notification) -> str:

@@ -1,5 +1,6 @@
 """The parts of a client's page: both connections, rules and numbers."""
 
+from datetime import datetime
 from typing import Any
 
 from django import forms
@@ -11,7 +12,8 @@ from connector_project.core.admin.edit_forms import EditForm
 from connector_project.core.admin.edit_formsets import EditFormSet
 from connector_project.operations.admin.rules_form import ConfirmedRulesForm
 from connector_project.operations.alerts import denials
-from tenants import permissions
+from telephony import access_log
+from tenants import contact_list, permissions
 from tenants.datetime_display import full_field
 from tenants.forms import (
     CrmForm,
@@ -149,6 +151,17 @@ class NumberInline(admin.TabularInline[VirtualNumber, Tenant]):
     fields = ("number", "name", "site", "is_default", "is_active")
     readonly_fields = ("is_active",)
     extra = 0
+
+
+def log_contacts(request: HttpRequest, inlines: Any, *, now: datetime) -> None:
+    """Log that the page of a client shows whole numbers of customers, if it does."""
+    rows = [form.instance for inline in inlines for form in inline.formset.forms]
+    for rules in (row for row in rows if isinstance(row, TransferRules)):
+        count = len(contact_list.split(rules.contacts))
+        if count and permissions.can_see_full_numbers(request.user):
+            address = request.META.get("REMOTE_ADDR", "")
+            user: Any = request.user  # staff only
+            access_log.log_contacts(rules.tenant, count, by=user, address=address, now=now)
 
 
 def _without(fieldsets: Any, name: str) -> Any:

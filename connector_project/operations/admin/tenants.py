@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy as _
 from connector_project.core.admin.base import page, state_label, with_column_label, with_responsible
 from connector_project.core.admin.editing import EditAdmin
 from connector_project.operations import tenant_status
-from connector_project.operations.admin import tenant_panel
+from connector_project.operations.admin import tenant_inlines, tenant_panel
 from connector_project.operations.admin.activation_link import link_message
 from connector_project.operations.admin.bulk_rule_change import BulkRuleChangeMixin
 from connector_project.operations.admin.employee_mapping import MappingMixin
@@ -27,12 +27,6 @@ from connector_project.operations.admin.statistics import StatisticsMixin
 from connector_project.operations.admin.tenant_action import TenantAction
 from connector_project.operations.admin.tenant_actions import TENANT_ACTIONS
 from connector_project.operations.admin.tenant_filters import ProblemFilter, TenantStatusFilter
-from connector_project.operations.admin.tenant_inlines import (
-    CrmInline,
-    NumberInline,
-    RulesInline,
-    UisInline,
-)
 from connector_project.operations.admin.webhook_sources import WebhookSourcesMixin
 from connector_project.operations.tenant_status import StatusReport
 from crm import outdated_modules
@@ -135,7 +129,8 @@ class TenantAdmin(BulkRuleChangeMixin, MappingMixin, StatisticsMixin, MissedMixi
         return ((None, {"fields": ("name", "language", "time_zone")}),) if obj is None else self.fieldsets
 
     def get_inlines(self, request: HttpRequest, obj: Tenant | None) -> Any:
-        return (UisInline, CrmInline, *((RulesInline, NumberInline) if obj else ()))
+        of_new = (tenant_inlines.UisInline, tenant_inlines.CrmInline)
+        return (*of_new, tenant_inlines.RulesInline, tenant_inlines.NumberInline) if obj else of_new
 
     def render_change_form(self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any) -> Any:
         tenant = kwargs.get("obj")
@@ -143,6 +138,7 @@ class TenantAdmin(BulkRuleChangeMixin, MappingMixin, StatisticsMixin, MissedMixi
             may_act = self.has_change_permission(request, tenant)
             now = timezone.now()
             context["panel"] = tenant_panel.build_panel(tenant, reader=request.user, may_act=may_act, now=now)
+            tenant_inlines.log_contacts(request, context["inline_admin_formsets"], now=now)
         return super().render_change_form(request, context, *args, **kwargs)
 
     @page("<int:pk>/action/<slug:name>/", name="tenants_tenant_action", permission="tenants.change_tenant")

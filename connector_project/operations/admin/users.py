@@ -1,11 +1,12 @@
 """Staff accounts and groups: nobody gives a right they lack, or changes an account that has more than they have."""
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.auth import get_user_model, update_session_auth_hash
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
-from django.contrib.auth.models import Group
+from django.contrib.auth.models import Group, Permission
 from django.core.exceptions import PermissionDenied
 from django.db import models, transaction
 from django.db.models import QuerySet
@@ -27,6 +28,11 @@ from tenants.models import AuditLogEntry, User
 Action = AuditLogEntry.Action
 # A change of one of these ends the sessions of the account.
 RIGHTS = frozenset({"is_active", "is_staff", "is_superuser", "groups", "user_permissions"})
+# What an editor may give of each kind of right.
+GRANTABLE: Mapping[type[models.Model], Callable[[Any], QuerySet[Any]]] = {
+    Group: staff_accounts.grantable_groups,
+    Permission: staff_accounts.permissions_of,
+}
 CHANGE = "tenants.change_user"
 
 
@@ -48,11 +54,9 @@ class AccountAdmin(BaseAdmin, EditAdmin):
         """Offer, and accept, only what the user may give."""
         field = super().formfield_for_manytomany(db_field, request, **kwargs)
         if isinstance(field, ModelChoiceField) and field.queryset is not None:
-            if db_field.related_model is Group:
-                allowed: QuerySet[Any] = staff_accounts.grantable_groups(request.user)
-            else:
-                allowed = staff_accounts.permissions_of(request.user)
-            field.queryset = field.queryset.filter(pk__in=allowed.values("pk"))
+            grantable = GRANTABLE.get(db_field.related_model)
+            if grantable is not None:
+                field.queryset = field.queryset.filter(pk__in=grantable(request.user).values("pk"))
         return field
 
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
@@ -102,7 +106,8 @@ class StaffUserAdmin(StaffVisibilityMixin, AccountAdmin, UserAdmin):  # type: ig
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[User]:
         has_app = models.Exists(second_factor.confirmed_devices().filter(user=models.OuterRef("pk")))
-        return User.objects.prefetch_related("groups").annotate(has_app=has_app)
+        users: QuerySet[User] = super().get_queryset(request).prefetch_related("groups")
+        return users.annotate(has_app=has_app)
 
     @admin.display(description=gettext_lazy("groups"))
     def group_names(self, user: User) -> str:

@@ -9,6 +9,7 @@ from django.db import IntegrityError, transaction
 from django.utils.translation import gettext_lazy as _
 
 from connector_project.core.check_results import Text
+from connector_project.core.redaction import redact
 from connector_project.operations.models import Incident
 from tenants import audit
 from tenants.models import AuditLogEntry
@@ -62,7 +63,11 @@ ACTIONS = {action.name: action for action in (_ACKNOWLEDGE, _RESOLVE, _MUTE, _RE
 
 @transaction.atomic
 def apply(action: IncidentAction, pks: Iterable[int], *, by: audit.Actor, note: str, now: datetime) -> int:
-    """Apply an action to those of the incidents whose state allows it; return how many."""
+    """Apply an action to those of the incidents whose state allows it; return how many.
+
+    Every user can read the note and the audit log, so phone numbers in it are masked.
+    """
+    note = redact(note)
     rows = Incident.objects.filter(pk__in=list(pks), state__in=action.from_states).select_related("tenant")
     changes = []
     for row in rows.select_for_update(of=("self",)).order_by("pk"):

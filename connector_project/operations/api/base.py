@@ -7,9 +7,11 @@ from typing import Any, cast
 from django.db import models
 from django.db.models import QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 from django_filters.rest_framework import DjangoFilterBackend
 from rest_framework import mixins, serializers
 from rest_framework.exceptions import Throttled
+from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import exception_handler
@@ -87,10 +89,22 @@ def _admit(request: Request, text: str) -> None:
         raise Throttled(detail=" ".join(exc.messages)) from exc
 
 
+class MakerMayView(BasePermission):
+    """A staff key reads what its maker may view in the admin."""
+
+    message = _("The person who made this key may not view these rows.")
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        key, model = cast(ApiKey, request.auth), view.queryset.model._meta
+        permission = f"{model.app_label}.view_{model.model_name}"
+        return key.tenant_id is not None or (key.created_by is not None and key.created_by.has_perm(permission))
+
+
 class Resource(mixins.ListModelMixin, mixins.RetrieveModelMixin, GenericViewSet[Any]):
     """A read-only resource. A subclass sets its ordered queryset, serializer, filter set and summary."""
 
     authentication_classes = [KeyAuthentication]
+    permission_classes = [MakerMayView]
     throttle_classes = [KeyThrottle]
     pagination_class = KeysetPagination
     filter_backends = [KeyFilterBackend]

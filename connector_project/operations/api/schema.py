@@ -10,6 +10,7 @@ from rest_framework import serializers
 _WRONG = {"type": "object", "additionalProperties": {"type": "array", "items": {"type": "string"}}}
 _PROBLEMS = {
     401: _("key missing, unknown or revoked"),
+    403: _("the maker of a staff key may not view these rows"),
     404: _("page or row not found"),
     429: _("too many requests per minute with this key"),
 }

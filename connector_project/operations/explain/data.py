@@ -115,10 +115,9 @@ class Redactor:
 
     def on(self, number: str) -> "Redactor":
         """Return a redactor that also masks this customer's number in texts, in any spelling."""
-        if self.is_unmasked or phone_numbers.mask(number) == number:
+        if self.is_unmasked:
             return self
-        spellings, mask = phone_texts.spellings(number), f"***{number[-4:]}"
-        return replace(self, text=lambda text: spellings.sub(mask, self.text(text)))
+        return replace(self, text=lambda text: phone_texts.mask_number(self.text(text), number))
 
 
 MASKED = Redactor(phone_numbers.mask, redaction.redact, is_unmasked=False)

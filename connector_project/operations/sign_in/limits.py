@@ -11,7 +11,6 @@ from axes.handlers.database import AxesDatabaseHandler
 from axes.handlers.proxy import AxesProxyHandler
 from axes.helpers import get_cool_off
 from axes.models import AccessAttempt
-from django.db import transaction
 from django.db.models import F, Q, Sum
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
@@ -62,16 +61,13 @@ class SignInLimits(AxesDatabaseHandler):  # type: ignore[misc]  # django-axes ha
     def user_logged_out(self, *_args: Any, **_signal: Any) -> None:
         """Do nothing: the audit log has it."""
 
-    @transaction.atomic
     def _count(self, address: str | None, name: str) -> None:
-        attempts = AccessAttempt.objects.select_for_update()
-        attempt, is_new = attempts.get_or_create(
-            username=name, ip_address=address, user_agent="", defaults={"failures_since_start": 1}
-        )
-        if not is_new:
-            attempt.failures_since_start = F("failures_since_start") + 1
-            attempt.attempt_time = timezone.now()
-            attempt.save(update_fields=["failures_since_start", "attempt_time"])
+        """Count a failure. Without an address the database allows several rows: all of them count."""
+        key = {"username": name, "ip_address": address, "user_agent": ""}
+        mine = AccessAttempt.objects.filter(**key)
+        if not mine.exists():  # A concurrent request may create it first.
+            AccessAttempt.objects.bulk_create([AccessAttempt(**key, failures_since_start=0)], ignore_conflicts=True)
+        mine.update(failures_since_start=F("failures_since_start") + 1, attempt_time=timezone.now())
 
 
 def locking_address(request: HttpRequest) -> str | None:

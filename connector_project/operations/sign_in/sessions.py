@@ -17,6 +17,8 @@ from tenants.models import TotpDevice
 STARTED, ACTIVE, VERIFIED = "signed_in_at", "active_at", "verified_at"
 # The session was made by a password alone, and the person has a second factor.
 DUE = "second_factor_due"
+# The app that this session sets up.
+PENDING = "second_factor_pending"
 # A page that asks for news by itself sends this header; such a request is no activity.
 BACKGROUND_HEADER = "X-Background"
 ACTIVITY_PRECISION = timedelta(minutes=1)  # not every request writes the session
@@ -30,7 +32,7 @@ def start(*, request: HttpRequest, user: Any, **_signal: Any) -> None:
     session = request.session
     session.update({STARTED: now, ACTIVE: now, DUE: second_factor.find_device(user) is not None})
     # A session of the same person goes on, but not as verified.
-    for name in (VERIFIED, django_otp.DEVICE_ID_SESSION_KEY):
+    for name in (VERIFIED, PENDING, django_otp.DEVICE_ID_SESSION_KEY):
         session.pop(name, None)
 
 

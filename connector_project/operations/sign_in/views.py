@@ -14,6 +14,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from connector_project.core import password_hashing
 from connector_project.core.admin.password_forms import ChangeOwnPassword
 from connector_project.operations.sign_in import events, limits, sessions
 from connector_project.operations.sign_in.forms import CodeForm, SignInForm
@@ -40,10 +41,23 @@ class SignIn(LoginView):
 
 
 class OwnPassword(PasswordChangeView):
-    """A new password ends one's other sessions."""
+    """A new password ends one's other sessions.
+
+    A wrong old one counts as a failed sign-in: a stolen session could try them all.
+    """
 
     form_class = ChangeOwnPassword
     template_name = "registration/password_change_form.html"
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        password_hashing.refuse_if_full()
+        refusal = limits.refuse_if_locked_out(request, request.user.get_username())
+        return refusal or super().post(request, *args, **kwargs)
+
+    def form_invalid(self, form: Any) -> HttpResponse:
+        if form.has_error("old_password", "password_incorrect"):
+            limits.count_failure(self.request, self.request.user.get_username())
+        return super().form_invalid(form)
 
     def form_valid(self, form: Any) -> HttpResponse:
         response = super().form_valid(form)
@@ -82,11 +96,13 @@ def set_up(request: HttpRequest, context: dict[str, Any]) -> HttpResponse:
         return redirect(reverse("admin:second_factor", query={"next": request.get_full_path()}))
     form = CodeForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
-        result = second_factor.confirm(user, form.cleaned_data["code"], may_replace=may_replace, now=now)
+        known = request.session.get(sessions.PENDING)
+        result = second_factor.confirm(user, form.cleaned_data["code"], known=known, may_replace=may_replace, now=now)
         if isinstance(result, list):
             return _finish_setup(request, user, result, context)
         _refuse(request, user, form, result)
-    device = second_factor.prepare(user)
+    device = second_factor.prepare(user, known=request.session.get(sessions.PENDING))
+    request.session[sessions.PENDING] = device.pk
     page = context | {
         "title": _("Set up the second factor"),
         "form": form,
