@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from connector_project.core import phone_numbers, phone_texts, redaction, secret_redaction
+from connector_project.core import number_forms, phone_numbers, redaction, secret_redaction
 from connector_project.core.check_results import Responsible, Text
 from connector_project.core.untrusted_input import parse_id
 from connector_project.operations.explain import labels
@@ -117,8 +117,8 @@ class Redactor:
         """Return a redactor that also masks this customer's number in texts, in any spelling."""
         if self.is_unmasked or phone_numbers.mask(number) == number:
             return self
-        spellings, mask = phone_texts.spellings(number), f"***{number[-4:]}"
-        return replace(self, text=lambda text: spellings.sub(mask, self.text(text)))
+        mask = f"***{number[-4:]}"
+        return replace(self, text=lambda text: number_forms.replace_number(self.text(text), number, mask))
 
 
 MASKED = Redactor(phone_numbers.mask, redaction.redact, is_unmasked=False)
