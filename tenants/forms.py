@@ -130,6 +130,7 @@ class NetworksField(forms.CharField):
 
 class UisForm(ConnectionForm):
     key_name = "access_token"
+    key_for = {"brand": "access_token"}
     expected_sources = NetworksField(
         label=UisConnection._meta.get_field("expected_sources").verbose_name,
         required=False,
@@ -154,6 +155,7 @@ class UisForm(ConnectionForm):
 
 class CrmForm(ConnectionForm):
     key_name = "key"
+    key_for = {"address": "key"}
 
     class Meta:
         model = CrmConnection

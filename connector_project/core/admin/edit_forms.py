@@ -39,6 +39,9 @@ class SecretField(forms.CharField):
 class MergingForm(forms.BaseForm):
     """Merges what a person typed with what has changed since they opened the page."""
 
+    # Of an address, the field of its key: one typed for this address must not be stored with another.
+    key_for: ClassVar[Mapping[str, str]] = {}
+
     def opened_as(self) -> str:
         """Return the name of this form's row in the page; "" for a new row, which nobody else can change."""
         raise NotImplementedError  # Abstract: forms have a metaclass of their own, so this is no ABC.
@@ -128,7 +131,8 @@ class MergingForm(forms.BaseForm):
             if self._fingerprint(name, stored) == self._opened[name]:
                 continue
             typed = self._typed(name)
-            if typed is not None and self._fingerprint(name, typed) == self._opened[name]:
+            is_left = typed is not None and self._fingerprint(name, typed) == self._opened[name]
+            if is_left and not self._has_typed_key(name):
                 kept[self.add_prefix(name)] = _as_input(self.fields[name], stored)
             elif typed is None or fingerprints.as_text(typed) != fingerprints.as_text(stored):
                 conflicts.append(name)
@@ -146,6 +150,9 @@ class MergingForm(forms.BaseForm):
         except ValidationError:
             return None
         return "" if value is None else field.prepare_value(value)
+
+    def _has_typed_key(self, name: str) -> bool:
+        return name in self.key_for and not self._is_left_empty(self.key_for[name])
 
     def _is_left_empty(self, name: str) -> bool:
         return isinstance(self.fields[name], SecretField) and not self.data.get(self.add_prefix(name))
