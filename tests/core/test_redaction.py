@@ -356,3 +356,8 @@ def test_error_report_stays_serialisable(event):
 
 def test_settings_import_the_same_module():
     assert sys.modules["connector_project.core.redaction"] is redaction
+
+
+def test_names_in_an_error_report_are_redacted():
+    event = {"extra": {"79990000001": {f"by {LINK}": 1}}}
+    assert redaction.sentry_before_send(event, None) == {"extra": {"7999***0001": {"by [recording]": 1}}}
