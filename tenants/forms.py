@@ -130,7 +130,6 @@ class NetworksField(forms.CharField):
 
 class UisForm(ConnectionForm):
     key_name = "access_token"
-    key_for = {"brand": "access_token"}
     expected_sources = NetworksField(
         label=UisConnection._meta.get_field("expected_sources").verbose_name,
         required=False,

@@ -221,4 +221,4 @@ def test_key_typed_for_one_host_is_not_stored_with_another(client, tenant, is_ad
     again = html_text.fields(answer.content.decode()) | {name: "known"} | ({} if is_admin else {"do": "keys"})
     client.post(page, again)
     row = CrmConnection.objects.get(tenant=tenant)
-    assert (row.address, row.key) == (tenant.crm.address, "known")
+    assert (row.address, row.key) == (MOVED, "known")  # named in the error, and seen in the form

@@ -39,7 +39,7 @@ class SecretField(forms.CharField):
 class MergingForm(forms.BaseForm):
     """Merges what a person typed with what has changed since they opened the page."""
 
-    # Of an address, the field of its key: one typed for this address must not be stored with another.
+    # Of an address, the field of its key: one typed for this address must not be stored with one of somebody else.
     key_for: ClassVar[Mapping[str, str]] = {}
 
     def opened_as(self) -> str:
@@ -103,6 +103,13 @@ class MergingForm(forms.BaseForm):
         for name in self.conflicts():
             if name not in self.errors:
                 self.add_error(name, self._conflict_message(name))
+        for address, key in self.key_for.items():
+            if (
+                self.add_prefix(address) in self._comparison[0]
+                and not self._is_left_empty(key)
+                and key not in self.errors
+            ):
+                self.add_error(key, self._moved_message(address))
 
     def _conflict_message(self, name: str) -> str:
         field, who = self.fields[name], self.author_of(name) or gettext("Somebody else")
@@ -113,6 +120,13 @@ class MergingForm(forms.BaseForm):
             "Changed since you opened this page: %(who)s. It is now: %(value)s. Save again to replace it."
         )
         return message % {"who": who, "value": self._shown_value(name)}
+
+    def _moved_message(self, address: str) -> str:
+        who = self.author_of(address) or gettext("Somebody else")
+        message = gettext(
+            "%(field)s has changed since you opened this page: %(value)s (%(who)s). Enter the key for it."
+        )
+        return message % {"field": self.fields[address].label, "value": self._shown_value(address), "who": who}
 
     def _shown_value(self, name: str) -> str:
         return _shown(self.fields[name], self.stored_value(name)) or "–"
@@ -131,8 +145,7 @@ class MergingForm(forms.BaseForm):
             if self._fingerprint(name, stored) == self._opened[name]:
                 continue
             typed = self._typed(name)
-            is_left = typed is not None and self._fingerprint(name, typed) == self._opened[name]
-            if is_left and not self._has_typed_key(name):
+            if typed is not None and self._fingerprint(name, typed) == self._opened[name]:
                 kept[self.add_prefix(name)] = _as_input(self.fields[name], stored)
             elif typed is None or fingerprints.as_text(typed) != fingerprints.as_text(stored):
                 conflicts.append(name)
@@ -150,9 +163,6 @@ class MergingForm(forms.BaseForm):
         except ValidationError:
             return None
         return "" if value is None else field.prepare_value(value)
-
-    def _has_typed_key(self, name: str) -> bool:
-        return name in self.key_for and not self._is_left_empty(self.key_for[name])
 
     def _is_left_empty(self, name: str) -> bool:
         return isinstance(self.fields[name], SecretField) and not self.data.get(self.add_prefix(name))
