@@ -9,9 +9,9 @@ from connector_project.core import phone_numbers
 from connector_project.core.encoded_digits import ENCODED_SQL, base64_parts, plain_digits
 from connector_project.core.phone_texts import GAP, SHORTEST_WITHOUT_PLUS
 
-_ANY_GAP = rf"{GAP}{{0,4}}"
 # Between the digits of a known number also what is elsewhere a path, a list or the next line.
-_WIDE_GAP = rf"(?:{GAP}|[/_\n\r\u00b7\u2022]){{0,4}}"
+_ANY_GAP = rf"(?:{GAP}|[/_\[\]]){{0,4}}"
+_WIDE_GAP = rf"(?:{GAP}|[/_\[\]\n\r\u00b7\u2022]){{0,4}}"
 _PLUS_FORMS = rf"(?:\+|%(?:25)*2[Bb]|\\{{1,4}}u002[Bb]|&\#43;){_ANY_GAP}"
 _BASE64 = "[0-9A-Za-z+/_-]"
 # The digits of other scripts.
@@ -64,7 +64,7 @@ def _spellings(number: str) -> re.Pattern[str]:
     is_optional = "?" if len(national) >= SHORTEST_WITHOUT_PLUS - 1 else ""
     start = head + is_optional + trunk if prefix else f"(?:{_PLUS_FORMS})?"
     before = r"(?:(?<!\d)|(?<=%\d\d)|(?<=\\u[0-9A-Fa-f]{4}))"
-    return re.compile(rf"{before}{start}\(?{_spaced(national, _WIDE_GAP)}(?!\d)")
+    return re.compile(rf"{before}{start}[(\[]?{_spaced(national, _WIDE_GAP)}(?!\d)")
 
 
 @functools.lru_cache(maxsize=256)

@@ -31,6 +31,8 @@ _CANDIDATES = re.compile(
     rf"|(?P<run>\(?\d(?:{GAP}{{0,4}}\d){{{SHORTEST - 1},}})"
 )
 _ENOUGH_DIGITS = re.compile(rf"\d(?:\D{{0,40}}\d){{{SHORTEST - 1}}}")
+# After a plus also with slashes, underscores and square brackets, which elsewhere stand between other things.
+_WIDE = re.compile(r"\+\d{1,3}[ .()\-]{0,2}[/_\[\]][ .()\-]{0,2}\d{2,10}(?:(?:[ ()\-/_\[\]]{1,3}|\.)\d{1,8}){0,5}")
 _PLUS = re.compile(r"(?:\+|%(?:25)*2[Bb]|\\{1,4}u002[Bb]|&#43;|tel:)[\s(]*$")
 # Ids are as long as phone numbers, and support needs them in full: a name such as session= marks them.
 _ID = re.compile(
@@ -53,7 +55,12 @@ def mask(text: str) -> str:
     plain = plain_digits(text)
     if plain != text and (masked := _CANDIDATES.sub(_mask_run, plain)) != plain:
         return masked
-    return _CANDIDATES.sub(_mask_run, text)
+    return _WIDE.sub(_mask_wide, _CANDIDATES.sub(_mask_run, text))
+
+
+def _mask_wide(found: re.Match[str]) -> str:
+    digits = phone_numbers.ascii_digits(found.group())
+    return f"+{phone_numbers.mask(digits)}" if phone_numbers.is_valid(digits) else found.group()
 
 
 def _mask_run(found: re.Match[str]) -> str:
@@ -76,6 +83,8 @@ class _Run:
         pairs = zip(self.spans, self.spans[1:], strict=False)
         self.gaps = [self.text[left[1] : right[0]] for left, right in pairs]
         self.barriers = self._barriers() if len(self.groups) > 2 else set()
+        if self.sizes[-1] <= LONGEST - 7 and text.startswith("***", end):  # what `mask` leaves of a number
+            self.barriers.add(len(self.sizes) - 1)
         self.is_bracketed = ")" in self.text
         self.checks = MAX_CHECKS
 

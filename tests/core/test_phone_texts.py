@@ -7,7 +7,7 @@ from urllib.parse import quote, quote_plus
 
 import phonenumbers
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from phonenumbers import PhoneNumberFormat
 
@@ -22,6 +22,7 @@ FORMS = [
     *("+7\u00a0999\u202f000\u201100\u201101", "７９９９００００００１", "٧٩٩٩٠٠٠٠٠٠١", "+7–999–000–00–01"),
     *("+7\u00ad999\u200b000 00 01", "007 999 000 00 01", "8-10-7-999-000-00-01", "+7(999)000.00.01"),
 ]
+WIDE_FORMS = ["+7/999/000/00/01", "+7 [999] 000-00-01", "+7_999_000_00_01"]
 # What stands before and after the number.
 PLACES = [
     *("{}", "from {} to", "ext{}", "wa.me/{}", "a/{}", "call={}", "session={}", "tel:{}", "({})", '"phone":"{}"'),
@@ -73,7 +74,7 @@ def as_entities(text):
     return "".join(f"&#{ord(one)};" for one in text)
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", [*WIDE_FORMS, *FORMS])
 def test_number_is_masked_in_every_form_and_place(form):
     # Ten digits after these names are an id.
     places = [place for place in PLACES if form != "9990000001" or place not in {"call={}", "session={}"}]
@@ -113,7 +114,7 @@ def test_what_is_no_number_stays(line):
     assert phone_texts.mask(line) == line
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", [*WIDE_FORMS, *FORMS])
 def test_one_number_is_replaced_in_every_form_and_place(form):
     for place in PLACES:
         replaced = number_forms.replace_number(place.replace("{}", form), DIGITS, "X")
@@ -186,6 +187,7 @@ def test_ids_times_prices_and_extensions_stay(day, clock, session, price, extens
         assert phone_texts.mask(text) == text
 
 
+@example("+00000000000000")
 @given(st.text(max_size=300) | st.text("0123456789 +-().%20\\u", max_size=200))
 def test_masking_is_idempotent_and_fails_on_no_text(text):
     masked = phone_texts.mask(text)

@@ -129,6 +129,9 @@ SECRET = "S3cr3tUisToken_1234567890-abc"
         "?next=%2Factivate%2F{}%2F",
         "?token={}&x=1",
         "%3Ftoken%3D{}",
+        "[('X-API-KEY', '{}'), ('a', 'b')]",
+        "(b'X-API-KEY', b'{}')",
+        '["apiKey", "{}"]',
     ],
 )
 def test_secret_is_hidden_in_every_form(line):

@@ -37,6 +37,7 @@ def test_account_url_is_valid(address):
         ("javascript://shop.retailcrm.ru", "NOT_HTTPS"),
         ("//shop.retailcrm.ru", "NOT_HTTPS"),
         ("https://shop.retailcrm.ru:443", "NOT_BARE"),
+        ("https://shop.retailcrm.ru//", "NOT_BARE"),
         ("https://shop.retailcrm.ru:8443", "NOT_BARE"),
         ("https://shop.retailcrm.ru:0", "NOT_BARE"),
         ("https://shop.retailcrm.ru:", "NOT_BARE"),
