@@ -42,8 +42,9 @@ def validation_error(address: str, *, domains: Iterable[str], is_trusted: bool) 
     host = parts.hostname or ""
     if parts.scheme != "https":
         return "NOT_HTTPS"
-    if address.rstrip("/").lower() != f"https://{host}":
+    if address.removesuffix("/").lower() != f"https://{host}":
         return "NOT_BARE"
     # Match exactly: URL parsers disagree on what the host is, for example with a backslash before the domain.
     account, _dot, domain = host.partition(".")
-    return "" if _ACCOUNT.fullmatch(account) and domain in set(domains) else "NOT_A_DOMAIN"
+    is_exact = address.isascii() and _ACCOUNT.fullmatch(account)  # A Kelvin sign, in lower case, is a k.
+    return "" if is_exact and domain in set(domains) else "NOT_A_DOMAIN"

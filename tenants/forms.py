@@ -154,6 +154,7 @@ class UisForm(ConnectionForm):
 
 class CrmForm(ConnectionForm):
     key_name = "key"
+    key_for = {"address": "key"}
 
     class Meta:
         model = CrmConnection

@@ -1,6 +1,6 @@
 """Creates a tenant with connections and rules, or updates the keys of one."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from django.db import transaction
@@ -29,10 +29,10 @@ class NewTenant:
 
     name: str
     slug: str = ""
-    uis_token: str = ""
+    uis_token: str = field(default="", repr=False)
     uis_brand: str = UisConnection.Brand.UIS
     crm_url: str = ""
-    crm_key: str = ""
+    crm_key: str = field(default="", repr=False)
     crm_version: str = CrmConnection.Version.AUTO
     default_number: str = ""
     time_zone: str = "Europe/Moscow"

@@ -1,35 +1,38 @@
 """Finds phone numbers in texts, in every form in which people and programs write them.
 
 Digits may be of any script and have gaps between them: spaces, dashes, full stops, brackets, and each of these
-percent-encoded or escaped in JSON. Every pattern is linear in the length of the text.
+percent-encoded or escaped in JSON or HTML. Every pattern is linear in the length of the text. One known number is
+found by `number_forms`.
 """
 
-import functools
 import re
-import sys
-import unicodedata
 from collections.abc import Sequence
 
 from connector_project.core import phone_numbers
+from connector_project.core.encoded_digits import plain_digits
 
 SHORTEST, LONGEST = phone_numbers.SHORTEST_EXTERNAL, phone_numbers.LONGEST
 SHORTEST_WITHOUT_PLUS = 10
 MAX_GROUPS = 8
 LONGEST_AMOUNT = 11  # groups of three are an amount of money up to this; a longer one is none
 MAX_CHECKS = 200  # of one run: a text that is made of digits must not cost more
-_GAP = (
+GAP = (
     r"(?:[^\S\n]|[.()+\-\u00ad\u2010-\u2015\u2212\ufe58\ufe63\uff0d\u200b-\u200f\u202a-\u202e\u2060\ufeff]"
-    r"|%(?:25)*(?:C2%(?:25)*A0|E2%(?:25)*8[0-9A-Fa-f]%(?:25)*[0-9A-Fa-f]{2}|2[0289BDEbde]|[Aa]0)"
-    r"|\\{1,4}u(?:00a0|0020|0028|0029|002[bdeBDE]|00ad|20[0-2][0-9a-fA-F]|2060|2212|3000)|&nbsp;)"
+    r"|%(?:25)*(?:[Cc]2%(?:25)*[Aa][0Dd]|[Ee]2%(?:25)*8[0-9A-Fa-f]%(?:25)*[0-9A-Fa-f]{2}|2[0289BDEbde]|[Aa]0|09)"
+    r"|\\{1,4}u(?:00a0|0020|0028|0029|002[bdeBDE]|00ad|20[0-2][0-9a-fA-F]|2060|2212|3000)"
+    r"|&(?:amp;)?(?:nbsp|ensp|emsp|thinsp|ndash|mdash|shy|minus"
+    r"|#(?:32|4[01356]|160|173|8[0-9]{3}|[Xx](?:[Aa][0Dd]|20[0-9A-Fa-f]{2})));)"
 )
-_TOKENS = re.compile(rf"({_GAP}+)|(\d+)")
+_TOKENS = re.compile(rf"({GAP}+)|(\d+)")
 _CANDIDATES = re.compile(
     # Skipped: an escape, whose digits belong to no number; a UUID or a digest.
     r"%(?:25)*[0-9A-Fa-f]{2}|\\{1,4}u[0-9a-fA-F]{4}"
     r"|(?<![0-9A-Za-z])(?:[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}|[0-9a-f]{24,128})(?![0-9A-Za-z])"
-    rf"|(?P<run>\(?\d(?:{_GAP}{{0,4}}\d){{{SHORTEST - 1},}})"
+    rf"|(?P<run>\(?\d(?:{GAP}{{0,4}}\d){{{SHORTEST - 1},}})"
 )
 _ENOUGH_DIGITS = re.compile(rf"\d(?:\D{{0,40}}\d){{{SHORTEST - 1}}}")
+# After a plus also with slashes, underscores and square brackets, which elsewhere stand between other things.
+_WIDE = re.compile(r"\+\d{1,3}[ .()\-]{0,2}[/_\[\]][ .()\-]{0,2}\d{2,10}(?:(?:[ ()\-/_\[\]]{1,3}|\.)\d{1,8}){0,5}")
 _PLUS = re.compile(r"(?:\+|%(?:25)*2[Bb]|\\{1,4}u002[Bb]|&#43;|tel:)[\s(]*$")
 # Ids are as long as phone numbers, and support needs them in full: a name such as session= marks them.
 _ID = re.compile(
@@ -49,62 +52,15 @@ def mask(text: str) -> str:
     """Return a text with the middle of every phone number masked; ids, dates, prices and extensions stay."""
     if not _ENOUGH_DIGITS.search(text):
         return text
-    return _CANDIDATES.sub(_mask_run, text)
+    plain = plain_digits(text)
+    if plain != text and (masked := _CANDIDATES.sub(_mask_run, plain)) != plain:
+        return masked
+    return _WIDE.sub(_mask_wide, _CANDIDATES.sub(_mask_run, text))
 
 
-def mask_number(text: str, number: str) -> str:
-    """Return a text with this number (digits, normalised) masked in every form: it may be too short for `mask`."""
-    return spellings(number).sub(f"***{number[-4:]}", text) if phone_numbers.mask(number) != number else text
-
-
-@functools.lru_cache(maxsize=256)
-def spellings(number: str) -> re.Pattern[str]:
-    """Return the pattern of one number (digits, normalised) in every form it is written in.
-
-    It finds it with and without the country code, as people write it, and not as a part of longer numbers.
-    """
-    national = phone_numbers.national_part(number)
-    country = number[: len(number) - len(national)]
-    codes = [country, "8"] if country == "7" else [country]
-    prefix = "|".join(_escaped(code) for code in codes if code)
-    head = rf"(?:(?:{_PLUS_FORMS}|(?:0{_ANY_GAP}0|8{_ANY_GAP}1{_ANY_GAP}0){_ANY_GAP})?(?:{prefix}){_ANY_GAP})"
-    trunk = "" if country == "7" else f"(?:0{_ANY_GAP})?"
-    is_optional = "?" if len(national) >= SHORTEST_WITHOUT_PLUS - 1 else ""
-    start = head + is_optional + trunk if prefix else f"(?:{_PLUS_FORMS})?"
-    return re.compile(rf"(?:(?<!\d)|(?<=%\d\d)|(?<=\\u[0-9A-Fa-f]{{4}})){start}\(?{_escaped(national)}(?!\d)")
-
-
-def replace_number(text: str, number: str, replacement: str) -> str:
-    """Return a text without this number in any form."""
-    return spellings(number).sub(replacement, text) if text else text
-
-
-_ANY_GAP = rf"{_GAP}{{0,4}}"
-_PLUS_FORMS = rf"(?:\+|%(?:25)*2[Bb]|\\{1, 4}u002[Bb]|&\#43;){_ANY_GAP}"
-
-
-def _escaped(digits: str) -> str:
-    """Return the pattern of a number, whose digits may be of any script and have gaps between them."""
-    classes = _digit_classes()
-    return _ANY_GAP.join(classes[int(one)] if one.isascii() and one.isdecimal() else re.escape(one) for one in digits)
-
-
-@functools.cache
-def _digit_classes() -> tuple[str, ...]:
-    """Return, for each value, the class of the digits of all scripts that have it."""
-    return tuple(_digit_class(value) for value in range(10))
-
-
-def _digit_class(value: int) -> str:
-    others = [digit for digit in OTHER_DIGITS if unicodedata.decimal(digit) == value]
-    escaped = "|".join(f"{ord(digit):04x}" for digit in others if ord(digit) < 0x10000)
-    return rf"(?:[{value}{''.join(others)}]|\\{{1,4}}u(?:{escaped}))"
-
-
-# The digits of other scripts, for the condition that a database looks for them.
-OTHER_DIGITS = "".join(
-    chr(code) for code in range(0x80, sys.maxunicode + 1) if unicodedata.decimal(chr(code), None) is not None
-)
+def _mask_wide(found: re.Match[str]) -> str:
+    digits = phone_numbers.ascii_digits(found.group())
+    return f"+{phone_numbers.mask(digits)}" if phone_numbers.is_valid(digits) else found.group()
 
 
 def _mask_run(found: re.Match[str]) -> str:
@@ -127,6 +83,8 @@ class _Run:
         pairs = zip(self.spans, self.spans[1:], strict=False)
         self.gaps = [self.text[left[1] : right[0]] for left, right in pairs]
         self.barriers = self._barriers() if len(self.groups) > 2 else set()
+        if self.sizes[-1] <= LONGEST - 7 and text.startswith("***", end):  # what `mask` leaves of a number
+            self.barriers.add(len(self.sizes) - 1)
         self.is_bracketed = ")" in self.text
         self.checks = MAX_CHECKS
 

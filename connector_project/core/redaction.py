@@ -25,13 +25,15 @@ def sentry_before_send(event: Any, _hint: Any) -> Any:
 
 
 def _cleaned(value: Any) -> Any:
-    """Redact string by string: redacting the JSON of the whole report would break it."""
+    """Redact string by string, names too: redacting the JSON of the whole report would break it."""
     if isinstance(value, str):
         return redact(value)
     if isinstance(value, Mapping):
-        return {
-            name: "***" if is_secret_name(str(name)) and inner else _cleaned(inner) for name, inner in value.items()
-        }
+        return {redact(str(name)): _hidden(str(name), inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):
         return [_cleaned(inner) for inner in value]
     return value if value is None or isinstance(value, bool | int | float) else redact(str(value))
+
+
+def _hidden(name: str, value: Any) -> Any:
+    return "***" if is_secret_name(name) and value else _cleaned(value)

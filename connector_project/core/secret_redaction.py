@@ -15,6 +15,8 @@ _NAME = re.compile(rf"(?:{_NAMES}|authorization|cookie)$", re.IGNORECASE)
 # What stands for a secret after its name: to the end of the quotes, or to the next separator.
 _VALUE = r"(?:(\\*[\"'])[^\"'\\]+|[^&\s\\\"',}\])]+)"
 _PARAMETERS = re.compile(rf"((?:{_NAMES})[\\\"']*\s*(?:=|%3[Dd]|:(?!//))\s*){_VALUE}", re.IGNORECASE)
+# A pair, as headers are shown: ("X-API-KEY", "…").
+_PAIRS = re.compile(rf"((?:{_NAMES})\\*[\"'],\s*b?)(\\*[\"'])[^\"'\\]+", re.IGNORECASE)
 # An option of a command: --crm-key X, '--crm-key', 'X'; a file's name is no secret.
 _OPTIONS = re.compile(
     rf"(--[a-z_-]{{0,40}}?(?:key|token|secret|password|hook)s?[\\\"']?,?(?:\s+|=)){_VALUE}", re.IGNORECASE
@@ -52,7 +54,8 @@ def redact_secrets(text: str) -> str:
     text = _RECORDINGS.sub("[recording]", _LINKS.sub(r"\1[recording]", text))
     text = _FORMS.sub("***", _CREDENTIALS.sub("***@", text))
     text = _HEADERS.sub(r"\1***", _AUTHORIZATION.sub(r"\1***", text))
-    text = _OPTIONS.sub(r"\1\2***", _PARAMETERS.sub(r"\1\2***", text))
+    for pattern in (_PARAMETERS, _PAIRS, _OPTIONS):
+        text = pattern.sub(r"\1\2***", text)
     return _AFTER_BLANK.sub(r"\1\2***", text)
 
 

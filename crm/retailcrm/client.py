@@ -55,7 +55,7 @@ class RetailCrmClient:
     """
 
     address: str
-    key: str
+    key: str = field(repr=False)
     version: str = V5
     zone: ZoneInfo = field(default_factory=functools.partial(ZoneInfo, "Europe/Moscow"))
     guard: Callable[[str, str], AbstractContextManager[object]] = lambda _kind, _right: nullcontext()

@@ -1,7 +1,7 @@
 """What we send to retailCRM. Phone numbers are E.164 with a plus; datetimes are aware."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
@@ -93,14 +93,15 @@ class Module:
     """Our integration module, to be sent to the account."""
 
     code: str
-    client_id: str
+    client_id: str = field(repr=False)
     name: str
     logo_url: str
-    base_url: str
-    make_call_url: str
-    change_status_url: str
+    # These have the secret part of our addresses.
+    base_url: str = field(repr=False)
+    make_call_url: str = field(repr=False)
+    change_status_url: str = field(repr=False)
     integration_code: str = ""
-    account_url: str = ""
+    account_url: str = field(default="", repr=False)
     actions: tuple[tuple[str, str], ...] = ()
     is_active: bool = True
     codes: tuple[tuple[int, str], ...] = ()  # CRM user, extension

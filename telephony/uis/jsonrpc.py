@@ -6,7 +6,7 @@ https://comagic.github.io/data_api/ , https://comagic.github.io/call_api/
 import json
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from connector_project.core import http_client
@@ -30,7 +30,7 @@ class Channel:
     """One of the two APIs and its key."""
 
     url: str
-    token: str
+    token: str = field(repr=False)
     right: str = ""  # that all methods need; without it each method is a right of its own
     send: Callable[..., http_client.Reply] = http_client.send
 

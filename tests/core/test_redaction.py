@@ -129,6 +129,9 @@ SECRET = "S3cr3tUisToken_1234567890-abc"
         "?next=%2Factivate%2F{}%2F",
         "?token={}&x=1",
         "%3Ftoken%3D{}",
+        "[('X-API-KEY', '{}'), ('a', 'b')]",
+        "(b'X-API-KEY', b'{}')",
+        '["apiKey", "{}"]',
     ],
 )
 def test_secret_is_hidden_in_every_form(line):
@@ -356,3 +359,8 @@ def test_error_report_stays_serialisable(event):
 
 def test_settings_import_the_same_module():
     assert sys.modules["connector_project.core.redaction"] is redaction
+
+
+def test_names_in_an_error_report_are_redacted():
+    event = {"extra": {"79990000001": {f"by {LINK}": 1}}}
+    assert redaction.sentry_before_send(event, None) == {"extra": {"7999***0001": {"by [recording]": 1}}}

@@ -203,3 +203,22 @@ def test_first_address_of_a_client_keeps_the_key_entered_before(db):
     tenant = onboarding.create_tenant(onboarding.NewTenant(name="a", crm_key="k"), now=timezone.now())
     tenant.crm.change(address=MOVED)
     assert CrmConnection.objects.get().key == "k"
+
+
+@pytest.mark.parametrize("is_admin", [True, False])
+def test_key_typed_for_one_host_is_not_stored_with_another(client, tenant, is_admin):
+    """Somebody has named another host since the page was opened: the key must not follow."""
+    if is_admin:
+        client.force_login(create_user("olga", "Operator"))
+    page = f"/activate/{tenant.activation_token}/"
+    page, name = (reverse("admin:tenants_tenant_change", args=[tenant.pk]), "crm-0-key") if is_admin else (page, "key")
+    CrmConnection.objects.update(key="")  # Nobody has entered one yet.
+    form = html_text.fields(client.get(page).content.decode())
+    CrmConnection.objects.update(address=MOVED)
+    answer = client.post(page, form | {name: "known"} | ({} if is_admin else {"do": "keys"}))
+    row = CrmConnection.objects.get(tenant=tenant)
+    assert (answer.status_code, row.address, row.key) == (200 if is_admin else 422, MOVED, "")
+    again = html_text.fields(answer.content.decode()) | {name: "known"} | ({} if is_admin else {"do": "keys"})
+    client.post(page, again)
+    row = CrmConnection.objects.get(tenant=tenant)
+    assert (row.address, row.key) == (MOVED, "known")  # named in the error, and seen in the form

@@ -1,7 +1,10 @@
 """Erasure of one number: planted in every text column of the schema in every form, and gone from the whole database."""
 
+import base64
+import html
 import itertools
 import json
+import re
 from datetime import timedelta
 from urllib.parse import unquote
 
@@ -21,7 +24,7 @@ from connector_project.operations.erasure.values import Number, erase_json, eras
 from connector_project.operations.models import Erasure
 from crm.models import Command, Popup
 from telephony.calls import manual
-from telephony.models import AccessLogEntry, Call
+from telephony.models import AccessLogEntry, BulkAction, Call
 from telephony.reconciliation import compare
 from tenants import erased_numbers
 from tenants.models import AuditLogEntry, ErasureKey, Tenant, TotpDevice, TransferRules, User
@@ -31,10 +34,14 @@ from tests.users import create_user
 
 pytestmark = pytest.mark.sql
 OTHER = "79990000002"
+BASE64 = base64.b64encode(b"in-79990000001").decode()
 FORMS = [
     *("+79990000001", "8 (999) 000-00-01", "7999 000 00 01", "%2B79990000001", "%2B7%20999%20000-00-01", "79990000001"),
     *("8.999.000.00.01", '{"phone":"+7 999 000-00-01"}', "tel:+7-999-000-00-01", "\\u002b79990000001", "9990000001"),
     *("+7\u00a0999\u2011000\u201100\u201101", "８９９９００００００１", "wa.me/79990000001 and ext79990000001"),
+    *("%2b7%c2%a0999%e2%80%91000-00-01", "%EF%BC%99%EF%BC%99%EF%BC%99%D9%A0%D9%A0%D9%A0%D9%A0%D9%A0%D9%A0%D9%A1"),
+    *("\\uff19\\u0039\\u0039\\u00300\\u00a000001", "&#43;7&#160;999&nbsp;000&#45;00&#45;01", "+7 999/000_00\n01"),
+    f"rec/{BASE64}.mp3",
 ]
 SENTENCE = "Please " + ", ".join(f"call {form} today" for form in FORMS)
 # Secrets and tokens; what an erasure itself stores.
@@ -55,8 +62,8 @@ TEXTS = (models.CharField, models.TextField)
 
 def holds(value):
     """Whether a value of the database holds the number, by its digits alone."""
-    text = unquote(str(value)).replace("\\u002b", "+").replace("\\u00a0", "").replace("\\u2011", "")
-    return CONTACT[1:] in phone_numbers.ascii_digits(text)
+    text = re.sub(r"\\+u([0-9a-fA-F]{4})", lambda code: chr(int(code[1], 16)), html.unescape(unquote(str(value))))
+    return CONTACT[1:] in phone_numbers.ascii_digits(text) or BASE64 in text
 
 
 def planted(field, turn):
@@ -429,3 +436,28 @@ def test_erasure_of_a_worker_that_died_goes_on(tenant, notify, pbx, later, run_q
     run_queue()
     assert remaining(tenant) == set()
     assert Erasure.objects.get().state == "CHECKING"
+
+
+@pytest.mark.parametrize("entry", ["79990000001*", "Anna +7 (999) 000-00-01", "８ 999 000 00 01"])
+def test_every_entry_of_a_list_that_holds_the_number_becomes_the_token(entry):
+    number = Number(CONTACT, token="erased:1", token_of=lambda _text: "x")
+    assert erase_list(f"{OTHER}\n{entry}", number) == f"{OTHER}\nerased:1"
+
+
+def test_json_keeps_every_value_and_no_number():
+    number = Number(CONTACT, token="erased:1", token_of=lambda _text: "x")
+    erased = erase_json({CONTACT: 1, f"+{CONTACT}": 2, f"8{CONTACT[1:]}": float(CONTACT), "x": 10**400}, number)
+    assert erased == {"": 1, "2": 2, "3": None, "x": 10**400}
+
+
+def test_bulk_action_of_another_client_alone_is_untouched(tenant, twin, erase):
+    now, comment = timezone.now(), f"asked by +{CONTACT}"
+    actions = [
+        BulkAction.objects.create(kind="RETRY", state="DONE", requested_at=now, progressed_at=now, comment=comment)
+        for _number in range(3)
+    ]
+    actions[0].tenants.set([twin])
+    actions[1].tenants.set([twin, tenant])
+    erase()
+    comments = [BulkAction.objects.get(pk=action.pk).comment for action in actions]
+    assert comments == [comment, "asked by [erased]", "asked by [erased]"]

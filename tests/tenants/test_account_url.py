@@ -37,6 +37,7 @@ def test_account_url_is_valid(address):
         ("javascript://shop.retailcrm.ru", "NOT_HTTPS"),
         ("//shop.retailcrm.ru", "NOT_HTTPS"),
         ("https://shop.retailcrm.ru:443", "NOT_BARE"),
+        ("https://shop.retailcrm.ru//", "NOT_BARE"),
         ("https://shop.retailcrm.ru:8443", "NOT_BARE"),
         ("https://shop.retailcrm.ru:0", "NOT_BARE"),
         ("https://shop.retailcrm.ru:", "NOT_BARE"),
@@ -96,3 +97,7 @@ def test_trusted_url_is_valid():
 
 def test_url_without_allowed_domains_is_invalid():
     assert validation_error("https://shop.retailcrm.ru", domains=[], is_trusted=False) == "NOT_A_DOMAIN"
+
+
+def test_letter_that_becomes_a_latin_one_in_lower_case_is_refused():
+    assert error_of("https://shop\u212a.retailcrm.ru") == "NOT_A_DOMAIN"

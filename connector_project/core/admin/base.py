@@ -15,7 +15,7 @@ from django.utils.html import format_html
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
-from connector_project.core import phone_numbers, phone_texts
+from connector_project.core import number_forms, phone_numbers
 from connector_project.core.admin.pagination import KeysetChangeList
 from connector_project.core.admin.selection import SelectionAdmin
 from connector_project.core.check_results import Responsible, Text
@@ -183,7 +183,7 @@ def redacted_column(
     model: type[models.Model], name: str, *, contact: Callable[[Any], str] = lambda row: getattr(row, "contact", "")
 ) -> Any:
     """Return the column of a text that may contain secrets or phone numbers, above all the number of the row itself."""
-    return column(model, name, lambda row: phone_texts.mask_number(redact(getattr(row, name)), contact(row)))
+    return column(model, name, lambda row: number_forms.mask_number(redact(getattr(row, name)), contact(row)))
 
 
 def list_filter(

@@ -38,6 +38,9 @@ class SecretField(forms.CharField):
 class MergingForm(forms.BaseForm):
     """Merges what a person typed with what has changed since they opened the page."""
 
+    # Of an address, the field of its key: one typed for this address must not be stored with one of somebody else.
+    key_for: ClassVar[Mapping[str, str]] = {}
+
     def opened_as(self) -> str:
         """Return the name of this form's row in the page; "" for a new row, which nobody else can change."""
         raise NotImplementedError  # Abstract: forms have a metaclass of their own, so this is no ABC.
@@ -92,6 +95,13 @@ class MergingForm(forms.BaseForm):
         for name in self.conflicts():
             if name not in self.errors:
                 self.add_error(name, self._conflict_message(name))
+        for address, key in self.key_for.items():
+            if (
+                self.add_prefix(address) in self._comparison[0]
+                and not self._is_left_empty(key)
+                and key not in self.errors
+            ):
+                self.add_error(key, self._moved_message(address))
 
     def _conflict_message(self, name: str) -> str:
         field, who = self.fields[name], self.author_of(name) or gettext("Somebody else")
@@ -102,6 +112,13 @@ class MergingForm(forms.BaseForm):
             "Changed since you opened this page: %(who)s. It is now: %(value)s. Save again to replace it."
         )
         return message % {"who": who, "value": self._shown_value(name)}
+
+    def _moved_message(self, address: str) -> str:
+        who = self.author_of(address) or gettext("Somebody else")
+        message = gettext(
+            "%(field)s has changed since you opened this page: %(value)s (%(who)s). Enter the key for it."
+        )
+        return message % {"field": self.fields[address].label, "value": self._shown_value(address), "who": who}
 
     def _shown_value(self, name: str) -> str:
         return _shown(self.fields[name], self.stored_value(name)) or "–"

@@ -5,7 +5,7 @@ import json
 from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
 
-from connector_project.core import phone_texts
+from connector_project.core import number_forms
 from connector_project.core.admin.base import column, masked_column, redacted_column
 from connector_project.core.redaction import redact
 from connector_project.operations.admin.number_search import NumberSearchAdmin
@@ -53,4 +53,4 @@ class CommandAdmin(NumberSearchAdmin):
 
     @admin.display(description=_("original request"))
     def raw_params(self, command: Command) -> str:
-        return phone_texts.mask_number(redact(json.dumps(command.params, ensure_ascii=False)), command.contact)
+        return number_forms.mask_number(redact(json.dumps(command.params, ensure_ascii=False)), command.contact)

@@ -8,7 +8,7 @@ from typing import Any
 from django.apps import apps
 from django.db import connection, models
 
-from connector_project.core import phone_texts
+from connector_project.core import number_forms
 from connector_project.core.encrypted_fields import EncryptedTextField
 from tenants.models import Tenant
 
@@ -40,10 +40,14 @@ class Table:
         path = _path_to_tenant(self.model)
         if not path:
             return rows
-        return rows.filter(models.Q((path, tenant.pk)) | models.Q((f"{path}__isnull", True)))
+        of_none = models.Q((f"{path}__isnull", True))
+        for field in self.model._meta.many_to_many:
+            if field.related_model is Tenant:  # of several clients, named there
+                of_none &= models.Q((field.name, tenant.pk)) | models.Q((f"{field.name}__isnull", True))
+        return rows.filter(models.Q((path, tenant.pk)) | of_none)
 
-    def may_contain(self, rows: models.QuerySet[Any], digits: str) -> models.QuerySet[Any]:
-        """Return the rows in which the digits follow each other, with anything between them, or other scripts do.
+    def may_contain(self, rows: models.QuerySet[Any], number: str) -> models.QuerySet[Any]:
+        """Return the rows in which the digits follow each other, with anything between them, or encoded ones may do.
 
         Only PostgreSQL is asked: SQLite is not faster than the search itself. Encrypted rows are all searched.
         """
@@ -52,7 +56,7 @@ class Table:
         names = [f"{self.name}.{field.column}" for field in self.fields]
         texts = [f"{'.'.join(map(connection.ops.quote_name, name.split('.')))}::text" for name in names]
         where = " OR ".join(f"{text} LIKE %s OR {text} ~ %s" for text in texts)
-        values = [f"%{'%'.join(digits)}%", f"[{phone_texts.OTHER_DIGITS}]"] * len(texts)
+        values = [*number_forms.may_contain_sql(number)] * len(texts)
         return rows.extra(where=[f"({where})"], params=values)  # noqa: S610 -- only names of our columns are in it
 
 

@@ -125,12 +125,11 @@ def _erase(erasure: Erasure, *, ends_at: float | None, now: datetime) -> bool:
 def _each(tenant: Tenant, number: Number, position: dict[str, Any]) -> Iterator[tuple[Table, Any]]:
     """Yield the rows that may hold the number, from a position on, which it moves; None after each batch."""
     is_reached = "table" not in position
-    national = phone_numbers.national_part(number.digits)
     for table in columns.tables():
         is_first, is_reached = position.get("table") == table.name, is_reached or position.get("table") == table.name
         if not is_reached:
             continue
-        found, last = table.may_contain(table.rows(tenant), national), position.get("pk") if is_first else None
+        found, last = table.may_contain(table.rows(tenant), number.digits), position.get("pk") if is_first else None
         while batch := list((found if last is None else found.filter(pk__gt=last))[:BATCH]):
             yield from ((table, row) for row in batch)
             last = batch[-1].pk

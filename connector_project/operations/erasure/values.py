@@ -1,12 +1,12 @@
 """What becomes of a value that holds the number: pure functions."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import models
 
-from connector_project.core import phone_texts
+from connector_project.core import number_forms
 from tenants import contact_list
 
 ERASED = "[erased]"
@@ -17,29 +17,31 @@ UNIQUE_DIGITS = 12
 class Number:
     """The number to erase, and the token that stands for it where something must still recognise it."""
 
-    digits: str
+    digits: str = field(repr=False)
     token: str
     token_of: Callable[[str], str]  # of any text
 
     def is_in(self, text: str) -> bool:
-        return bool(text) and phone_texts.spellings(self.digits).search(text) is not None
+        return number_forms.contains(text, self.digits)
 
     def is_whole(self, text: str) -> bool:
         """Whether the text is the number and nothing else."""
-        return phone_texts.spellings(self.digits).fullmatch(text.strip()) is not None
+        return number_forms.is_number(text, self.digits)
 
 
 def erase_text(text: str, number: Number) -> str:
     """Return prose without the number; a column that is the number becomes empty, as for a caller who hides it."""
-    if not number.is_in(text):
-        return text
-    return "" if number.is_whole(text) else phone_texts.replace_number(text, number.digits, ERASED)
+    return "" if number.is_whole(text) else number_forms.replace_number(text, number.digits, ERASED)
 
 
 def erase_list(text: str, number: Number) -> str:
-    """Return a list of numbers, in which the token stands for this one: a rule goes on to recognise it."""
-    lines = [number.token if number.is_whole(line) else erase_text(line, number) for line in contact_list.split(text)]
-    return "\n".join(dict.fromkeys(lines)) if number.is_in(text) else text
+    """Return a list of numbers, in which the token stands for this one: a rule goes on to recognise it.
+
+    It stands for the whole entry: an old one may have a name around its number, and a mask may be a whole number.
+    """
+    found = number_forms.replace_number(text, number.digits, number.token)
+    lines = [number.token if number.token in line else line for line in contact_list.split(found)]
+    return "\n".join(dict.fromkeys(lines)) if found != text else text
 
 
 def erase_json(value: Any, number: Number) -> Any:
@@ -47,11 +49,29 @@ def erase_json(value: Any, number: Number) -> Any:
     if isinstance(value, str):
         return erase_text(value, number)
     if isinstance(value, Mapping):
-        return {erase_text(str(name), number): erase_json(inner, number) for name, inner in value.items()}
+        return _erase_names(value, number)
     if isinstance(value, list | tuple):
         return [erase_json(inner, number) for inner in value]
-    is_number = isinstance(value, int) and not isinstance(value, bool) and number.is_whole(str(value))
-    return None if is_number else value
+    return None if _is_number(value, number) else value
+
+
+def _is_number(value: Any, number: Number) -> bool:
+    if isinstance(value, float):
+        return number.is_whole(f"{value:.15g}")
+    return isinstance(value, int) and not isinstance(value, bool) and number.is_whole(str(value))
+
+
+def _erase_names(values: Mapping[Any, Any], number: Number) -> dict[str, Any]:
+    """Erase names too; of two that become equal, the second gets a digit, so that no value is lost."""
+    erased: dict[str, Any] = {}
+    for name, value in values.items():
+        text = plain = erase_text(str(name), number)
+        count = 1
+        while text in erased:
+            count += 1
+            text = f"{plain}{count}"
+        erased[text] = erase_json(value, number)
+    return erased
 
 
 def fitted(field: models.Field[Any, Any], text: str, before: str, number: Number) -> str:

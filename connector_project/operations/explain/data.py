@@ -10,7 +10,7 @@ from typing import Any, Literal, Self
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from connector_project.core import phone_numbers, phone_texts, redaction, secret_redaction
+from connector_project.core import number_forms, phone_numbers, redaction, secret_redaction
 from connector_project.core.check_results import Responsible, Text
 from connector_project.core.untrusted_input import parse_id
 from connector_project.operations.explain import labels
@@ -117,7 +117,7 @@ class Redactor:
         """Return a redactor that also masks this customer's number in texts, in any spelling."""
         if self.is_unmasked:
             return self
-        return replace(self, text=lambda text: phone_texts.mask_number(self.text(text), number))
+        return replace(self, text=lambda text: number_forms.mask_number(self.text(text), number))
 
 
 MASKED = Redactor(phone_numbers.mask, redaction.redact, is_unmasked=False)

@@ -17,6 +17,8 @@ LONGEST_PAGE = 8000  # the URL of a list page contains its filters
 class KeysForm(MergingForm, forms.Form):
     """Both keys. An empty field keeps the stored key. Give it a locked client."""
 
+    key_for = {"address": "key"}
+
     brand = forms.ChoiceField(label=_("Telephony"), choices=UisConnection.Brand.choices)
     access_token = SecretField(label=_("UIS access key"))
     address = forms.CharField(
