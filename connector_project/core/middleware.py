@@ -1,6 +1,7 @@
 """Middleware: a fresh log context, limits of bodies, and X-Forwarded-… headers from trusted networks only."""
 
 import ipaddress
+import re
 from collections.abc import Callable
 
 from django.conf import settings
@@ -22,6 +23,7 @@ COUNTED_BY_VIEWS = "/hooks/"
 IS_LOCAL = "connector.is_local"
 # A proxy adds at least one of them; one that TRUSTED_PROXIES does not list may be on this machine.
 FORWARDING_HEADERS = ("HTTP_X_FORWARDED_FOR", "HTTP_X_FORWARDED_PROTO", "HTTP_FORWARDED", "HTTP_X_REAL_IP", "HTTP_VIA")
+_WITH_PORT = re.compile(r"(?P<v4>[0-9.]+):[0-9]+|\[(?P<v6>[0-9A-Fa-f:.]+)\](?::[0-9]+)?")
 
 
 class LogContext:
@@ -118,7 +120,7 @@ class TrustedProxies:
 
     def _sender(self, forwarded: str) -> str:
         """Return the last address that is not a trusted proxy: the sender can forge everything before it."""
-        for address in reversed([part.strip() for part in forwarded.split(",") if part.strip()]):
+        for address in reversed([_without_port(part.strip()) for part in forwarded.split(",") if part.strip()]):
             if not self._is_trusted(address):
                 return address
         return ""
@@ -136,6 +138,12 @@ def is_local(request: HttpRequest) -> bool:
 def _is_loopback(address: str) -> bool:
     parsed = _parse_address(address)
     return parsed is not None and parsed.is_loopback
+
+
+def _without_port(address: str) -> str:
+    """Return the address of `203.0.113.10:5678` and `[2001:db8::5]:5678`, which some proxies write."""
+    with_port = _WITH_PORT.fullmatch(address)
+    return with_port["v4"] or with_port["v6"] if with_port else address
 
 
 def _parse_address(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
