@@ -21,8 +21,6 @@ from crm import (
 from crm.models import Popup
 from tenants.models import CrmConnection, Tenant
 
-VERIFY_UPLOADS = "crm.tasks.verify_uploads"
-
 logger = logging.logger(__name__)
 
 
@@ -59,7 +57,7 @@ def verify_uploads(tenant_id: int) -> None:
 
 def verify_uploads_all() -> None:
     """Every hour: enqueue one task per client whose CRM connection is not suspended."""
-    Tenant.objects.live().filter(crm__denied_at=None).enqueue_each(VERIFY_UPLOADS)
+    Tenant.objects.live().filter(crm__denied_at=None).enqueue_each(upload_verification.TASK)
 
 
 def push_statuses(tenant_id: int) -> None:
@@ -85,12 +83,13 @@ def probe(tenant_id: int) -> None:
 
 
 def enqueue_due_work() -> None:
-    """Every minute: enqueue what was lost or left by a dead worker: commands, pop-ups, links, registrations."""
+    """Every minute: enqueue what was lost or left by a dead worker, or is read again: commands, pop-ups, links, lists."""
     now = timezone.now()
     Popup.objects.fail_unsent(now=now)
     commands.resume_pending(now=now)
     user_linking.enqueue_due(now=now)
     outdated_modules.enqueue_due(now=now)
+    upload_verification.enqueue_due(now=now)
 
 
 def probe_all() -> None:

@@ -23,8 +23,8 @@ kind = attrgetter("direction", "contact", "number", "is_internal", "is_lost")
 def reopen_on_report(call: Call, reported: EndedEvent, known: Sources, *, now: datetime) -> bool:
     """Resolve a skipped or uploaded call anew with its row of UIS's report; return whether that changed it.
 
-    A skipped call is reopened if the rules no longer skip it; a call that was uploaded as missed, though somebody
-    talked, is noted. A row that tells nothing new changes nothing, so a call may be given again and again. Needs the
+    A skipped call is reopened if the rules no longer skip it; a call that was uploaded as missed or not reached, though
+    somebody talked, is noted. A row that tells nothing new changes nothing, so a call may be given again and again. Needs the
     locked call (`Call.objects.locked`) in a transaction; saves it. The caller enqueues the next steps of all its
     calls together, with `sweep.resume_due`.
     """
@@ -64,17 +64,17 @@ def _may_change(call: Call) -> bool:
     if call.is_erased:
         return False
     if call.state == State.UPLOADED:
-        return call.is_missed
+        return not call.is_answered
     return call.state == State.SKIPPED and call.skip_reason != SkipReason.MANUAL
 
 
 def _apply(call: Call, before: CallResolution, news: CallResolution, *, staff: StaffDirectory, now: datetime) -> bool:
-    """Note that the CRM shows a talk as missed, or apply the rules to a skipped call again.
+    """Note that the CRM shows a talk as missed or not reached, or apply the rules to a skipped call again.
 
     Both resolutions are by the rules and staff of now: a change of those reopens no call.
     """
     if call.state == State.UPLOADED:
-        return news.is_lost is False and before.is_lost is not False and late_answers.note([call], now=now)
+        return news.has_talk and not before.has_talk and late_answers.note([call], now=now)
     skipped_before = _apply_rules(copy(call), before, staff, now=now)
     skipped_by = _apply_rules(call, news, staff, now=now)
     if kind(before) == kind(news) and skipped_before == skipped_by:
