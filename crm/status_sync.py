@@ -20,8 +20,8 @@ def push(tenant: Tenant, *, now: datetime) -> int:
     for employee in _changed(tenant):
         status = tenant.rules.crm_status(names.get(employee.uis_status, employee.uis_status))
         same = _changed(tenant).filter(pk=employee.pk, crm_user_id=employee.crm_user_id, uis_status=employee.uis_status)
-        # Stored first: the CRM's echo may arrive before its response, and nobody knows what the CRM has until then. Not if
-        # it changed while others were pushed.
+        # Stored first: the CRM's echo may arrive before its response, and until then nobody knows what the CRM has. Not
+        # if it changed while others were pushed.
         if not same.update(last_sent_crm_status=status, synced_status=""):
             continue
         try:

@@ -83,7 +83,7 @@ def probe(tenant_id: int) -> None:
 
 
 def enqueue_due_work() -> None:
-    """Every minute: enqueue what was lost or left by a dead worker, or is read again: commands, pop-ups, links, lists."""
+    """Every minute: enqueue what was lost, left by a dead worker, or must be read again."""
     now = timezone.now()
     Popup.objects.fail_unsent(now=now)
     commands.resume_pending(now=now)

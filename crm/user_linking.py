@@ -180,11 +180,11 @@ def _restore_returned(staff: Iterable[Employee], active: Collection[int]) -> Non
     staff = list(staff)
     taken = {employee.crm_user_id for employee in staff}
     for employee in staff:
-        user_id, linked_by = employee.previous_crm_user_id, LinkedBy(employee.previous_linked_by)
+        user_id, linked_by = employee.previous_crm_user_id, employee.previous_linked_by
         is_open = linked_by == LinkedBy.MANUAL or (linked_by == LinkedBy.EXTENSION and not employee.crm_user_id)
         is_open &= not employee.is_dismissed and employee.linked_by not in MANUAL_LINKS
         if is_open and user_id in active and user_id not in taken:
-            employee.set_link(user_id, linked_by)
+            employee.set_link(user_id, LinkedBy(linked_by))
             taken.add(user_id)
 
 

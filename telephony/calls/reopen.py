@@ -24,9 +24,9 @@ def reopen_on_report(call: Call, reported: EndedEvent, known: Sources, *, now: d
     """Resolve a skipped or uploaded call anew with its row of UIS's report; return whether that changed it.
 
     A skipped call is reopened if the rules no longer skip it; a call that was uploaded as missed or not reached, though
-    somebody talked, is noted. A row that tells nothing new changes nothing, so a call may be given again and again. Needs the
-    locked call (`Call.objects.locked`) in a transaction; saves it. The caller enqueues the next steps of all its
-    calls together, with `sweep.resume_due`.
+    somebody talked, is noted. A row that tells nothing new changes nothing, so a call may be given again and again.
+    Needs the locked call (`Call.objects.locked`) in a transaction; saves it. The caller enqueues the next steps of all
+    its calls together, with `sweep.resume_due`.
     """
     if not _may_change(call):
         return False

@@ -201,9 +201,7 @@ def _store(row: ModelT, values: Mapping[str, object]) -> list[ModelT]:
     return []
 
 
-def _unless_denied(
-    fetch: Callable[[], Listing[RowT]], denied: list[http_client.AccessDenied]
-) -> Listing[RowT] | None:
+def _unless_denied(fetch: Callable[[], Listing[RowT]], denied: list[http_client.AccessDenied]) -> Listing[RowT] | None:
     """Return None, and add why, if the right for this list is missing. Raises RemoteError."""
     try:
         return fetch()

@@ -196,6 +196,15 @@ def test_missing_report_of_calls_stops_only_the_calls_that_need_it(clock, tenant
     assert denied(UisConnection, tenant) == ["get.calls_report"]
 
 
+def test_missing_report_of_calls_does_not_stop_a_call_with_two_recordings(clock, tenant, stranger, pbx, crm, notify):
+    """It would only name one recording of all talks."""
+    pbx.unavailable_methods = {"get.calls_report"}
+    call = pbx.call(contact=CONTACT, number=NUMBER, talks=[(IVAN, 20), (PETR, 30)])
+    notify(call.notification("call_end"))
+    assert [(one["result"], bool(one.get("link") or one.get("recordUrl"))) for one in crm.calls] == [("answered", True)]
+    assert denied(UisConnection, tenant) == ["get.calls_report"]
+
+
 @pytest.mark.exhaustive
 @pytest.mark.slow
 def test_missing_telephony_write_is_one_incident_whatever_else_works(
