@@ -1,6 +1,6 @@
 """Resolves calls anew that were skipped or uploaded before all was known of them."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from copy import copy
 from datetime import datetime
 from operator import attrgetter
@@ -9,7 +9,7 @@ from telephony.calls import evidence, late_answers, pipeline, sources
 from telephony.calls.resolution import CallResolution
 from telephony.calls.sources import Sources, StaffDirectory
 from telephony.models import Call, State, Step
-from telephony.uis.types import CallEvent, EndedEvent
+from telephony.uis.types import CallEvent, CallLeg, EndedEvent
 from tenants.transfer_rules import SkipReason
 
 # What is known of a call, and what of that makes it another call for the rules, whatever the rest.
@@ -20,8 +20,12 @@ _facts = attrgetter(
 kind = attrgetter("direction", "contact", "number", "is_internal", "is_lost")
 
 
-def reopen_on_report(call: Call, reported: EndedEvent, known: Sources, *, now: datetime) -> bool:
-    """Resolve a skipped or uploaded call anew with its row of UIS's report; return whether that changed it.
+def reopen_on_report(
+    call: Call, reported: EndedEvent | None, known: Sources, *, legs: Sequence[CallLeg] = (), now: datetime
+) -> bool:
+    """Resolve a skipped or uploaded call anew with UIS's answer: its row of the report, or its legs.
+
+    Return whether that changed it.
 
     A skipped call is reopened if the rules no longer skip it; a call that was uploaded as missed or not reached, though
     somebody talked, is noted. A row that tells nothing new changes nothing, so a call may be given again and again.
@@ -32,7 +36,7 @@ def reopen_on_report(call: Call, reported: EndedEvent, known: Sources, *, now: d
         return False
     events, own_numbers = known.events[call.session_id], known.staff.own_numbers
     before = sources.resolve_anew(call, events, own_numbers=own_numbers)
-    call.uis_snapshot = evidence.updated(call.uis_snapshot, row=reported, legs=())
+    call.uis_snapshot = evidence.updated(call.uis_snapshot, row=reported, legs=legs)
     news = sources.resolve_anew(call, events, own_numbers=own_numbers)
     return _apply(call, before, news, staff=known.staff, now=now)
 

@@ -10,6 +10,7 @@ from connector_project.operations.alerts import incident_texts
 from connector_project.operations.models import Incident
 from crm.retailcrm.client import RetailCrmClient
 from telephony.models import Call, CallLogEntry
+from telephony.recordings import stream
 from tenants.models import TransferRules
 from tests import task_queue
 from tests.conftest import CONTACT, IVAN, NUMBER, PETR
@@ -219,3 +220,9 @@ def test_talk_told_after_an_outgoing_call_was_uploaded_as_not_reached(notify, cr
     assert (shown(crm), late_answers(), Call.objects.get().state) == (["busy"], 1, "UPLOADED")
     operations_tasks.evaluate_alerts()
     assert incidents() == [("OPEN", tenant.pk, 1)]
+
+
+def test_talk_that_a_request_for_the_recording_tells_is_noted(notify, crm, answered, tenant):
+    notify(lost(answered))
+    stream.refresh_from_uis(Call.objects.with_related().get(), now=timezone.now())
+    assert (shown(crm), late_answers(), Call.objects.get().state) == (["no answer"], 1, "UPLOADED")
