@@ -76,6 +76,7 @@ BOUNDS: dict[str, Bounds] = {
         garbled=129,
         denied=0,
         wait=129,
+        queue=129,
         worker=129,
         code=129,
         poison=0,
