@@ -216,6 +216,8 @@ def _set_status(command: Command, *, now: datetime) -> Outcome:
         until = now + (timedelta(seconds=exc.wait) if exc.wait else STATUS_PAUSE)
         return Postponed(until=min(until, expires_at), detail=str(exc))
     except http_client.RemoteError as exc:
+        if isinstance(exc, http_client.UnexpectedReply) and not exc.code:  # A garbled answer may be an accident.
+            return Postponed(until=min(now + STATUS_PAUSE, expires_at), detail=str(exc))
         return _failed(command, exc, if_unknown=Reason.UIS_UNAVAILABLE, now=now)
     # Store it, so that polling does not report our own change back to the CRM.
     Employee.objects.filter(pk=command.employee.pk).update(

@@ -33,10 +33,14 @@ Codes = Sequence[tuple[int, str]]
 
 
 def manual_codes(tenant: Tenant, client: RetailCrmClient) -> list[tuple[int, str]]:
-    """Return the extensions that users entered in the module: those there that we did not send."""
-    state = client.module(code(tenant))
-    sent = {(user_id, extension) for user_id, extension in tenant.crm.registered_module.get("codes", [])}
-    return [pair for pair in state.codes if pair not in sent] if state else []
+    """Return the extensions that users entered in the module: those there that we did not send.
+
+    An answer without any that is registered is no verdict: an edit by it would delete what people entered.
+    """
+    state, registered = client.module(code(tenant)), tenant.crm.registered_module
+    sent, manual = ([(user, text) for user, text in registered.get(name, [])] for name in ("codes", "manual_codes"))
+    found = list(state.codes) if state else []
+    return [pair for pair in found if pair not in sent] if {*sent, *manual}.intersection(found) else [*found, *manual]
 
 
 def register(
@@ -101,12 +105,6 @@ def switch_off_again(tenant: Tenant, client: RetailCrmClient) -> None:
     client.edit_module(replace(_module(tenant, codes=codes), is_active=False))
     del registered[SWITCH_OFF_AGAIN]
     tenant.crm.save(update_fields=["registered_module"])
-
-
-def is_other_account(tenant: Tenant, client: RetailCrmClient) -> bool:
-    """Return whether this is another account than the one we registered in; a renamed account has the module."""
-    registered = tenant.crm.registered_module.get("account")
-    return registered not in {None, tenant.crm.account} and client.module(code(tenant)) is None
 
 
 def code(tenant: Tenant) -> str:

@@ -1,10 +1,10 @@
-"""What the CRM says of our integration module: whether it is on, and whether it has our URLs."""
+"""What the CRM says of our integration module: whether it is on, has our URLs, and is in the same account."""
 
 from crm import integration_module
 from crm.retailcrm.client import RetailCrmClient
-from crm.retailcrm.types import ModuleState
+from crm.retailcrm.types import ModuleState, UserList
 from tenants.access_errors import SWITCHED_OFF
-from tenants.models import Tenant
+from tenants.models import CrmUser, Tenant
 
 
 def is_on(tenant: Tenant, client: RetailCrmClient) -> bool:
@@ -38,3 +38,20 @@ def foreign_urls(tenant: Tenant, state: ModuleState) -> list[str]:
         "changeUserStatusUrl": (state.change_status_url, ours["change_user_status"]),
     }
     return [name for name, (url, own) in pairs.items() if url and url.rstrip("/") != own.rstrip("/")]
+
+
+def is_known_account(tenant: Tenant) -> bool:
+    """Return whether we registered at this address, or nowhere yet."""
+    return tenant.crm.registered_module.get("account") in {None, tenant.crm.account}
+
+
+def is_other_account(tenant: Tenant, client: RetailCrmClient, users: UserList) -> bool:
+    """Return whether this is another account than the one we registered in; a renamed account has the module.
+
+    One answer without the module is no verdict: a renamed account has its users, too.
+    """
+    if is_known_account(tenant) or client.module(integration_module.code(tenant)) is not None:
+        return False
+    known = CrmUser.objects.filter(tenant=tenant).exclude(email="").values_list("crm_id", "email")
+    here = {(user.user_id, user.email) for user in users.users}
+    return 2 * sum(pair in here for pair in known) <= len(known)

@@ -79,18 +79,19 @@ def _skipped(
         return Dropped(Reason.PAUSED)
     if age > POPUP_TTL:
         return Dropped(Reason.STALE, f"{age.total_seconds():.0f} s")
-    if tenant.crm.denials and (denial := tenant.crm.denial_of(EVENT_RIGHT, now=now)):
-        return Dropped(Reason.CRM_DENIED, denial.message)
-    if tenant.crm.is_circuit_open(is_live=True, now=now):
-        return Dropped(Reason.CRM_AWAY)
     if event.employee_id is None:
         return Dropped(Reason.NO_EMPLOYEE)
     if employee is None or not (employee.extension or employee.crm_user_id):
         return Dropped(Reason.UNKNOWN_EMPLOYEE, str(event.employee_id))
     if obsolete_reason := _obsolete_reason(tenant, event, received_at):
         return Dropped(obsolete_reason)
-    skip_reason = tenant.rules.rule_set().popup_skip_reason(_rule_input(event))
-    return Dropped(Reason.RULE, skip_reason) if skip_reason else None
+    if skip_reason := tenant.rules.rule_set().popup_skip_reason(_rule_input(event)):
+        return Dropped(Reason.RULE, skip_reason)
+    if tenant.crm.is_circuit_open(is_live=True, now=now):
+        return Dropped(Reason.CRM_AWAY)
+    # Last of all: it may take the one try of a denied right.
+    denial = tenant.crm.denial_of(EVENT_RIGHT, now=now) if tenant.crm.denials else None
+    return Dropped(Reason.CRM_DENIED, denial.message) if denial else None
 
 
 def _rule_input(event: RingingEvent) -> RuleInput:

@@ -20,18 +20,23 @@ def push(tenant: Tenant, *, now: datetime) -> int:
     for employee in _changed(tenant):
         status = tenant.rules.crm_status(names.get(employee.uis_status, employee.uis_status))
         same = _changed(tenant).filter(pk=employee.pk, crm_user_id=employee.crm_user_id, uis_status=employee.uis_status)
-        # Stored first: the CRM's echo may arrive before its response. Not if it changed while others were pushed.
-        if not same.update(last_sent_crm_status=status):
+        # Stored first: the CRM's echo may arrive before its response, and until then nobody knows what the CRM has. Not
+        # if it changed while others were pushed.
+        if not same.update(last_sent_crm_status=status, synced_status=""):
             continue
         try:
             client.set_user_status(employee.crm_user_id or 0, status)
         except http_client.AccessDenied as exc:
             tenant.crm.record_denial(exc, now=now)
+            # The CRM has not set it: the same status, set there, is no echo.
+            Employee.objects.filter(pk=employee.pk, last_sent_crm_status=status).update(last_sent_crm_status="")
             return pushed
         except http_client.RemoteUnavailable:
             return pushed
-        except http_client.RemoteError:
-            pass  # Rejected permanently (unknown user): do not retry.
+        except http_client.RemoteError as exc:
+            if isinstance(exc, http_client.UnexpectedReply) and not exc.code:
+                continue  # Garbled: retry at the next poll.
+            # Rejected permanently (unknown user): do not retry.
         Employee.objects.filter(pk=employee.pk, status_commands=employee.status_commands).update(
             synced_status=employee.uis_status
         )

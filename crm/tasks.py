@@ -21,8 +21,6 @@ from crm import (
 from crm.models import Popup
 from tenants.models import CrmConnection, Tenant
 
-VERIFY_UPLOADS = "crm.tasks.verify_uploads"
-
 logger = logging.logger(__name__)
 
 
@@ -59,7 +57,7 @@ def verify_uploads(tenant_id: int) -> None:
 
 def verify_uploads_all() -> None:
     """Every hour: enqueue one task per client whose CRM connection is not suspended."""
-    Tenant.objects.live().filter(crm__denied_at=None).enqueue_each(VERIFY_UPLOADS)
+    Tenant.objects.live().filter(crm__denied_at=None).enqueue_each(upload_verification.TASK)
 
 
 def push_statuses(tenant_id: int) -> None:
@@ -85,12 +83,13 @@ def probe(tenant_id: int) -> None:
 
 
 def enqueue_due_work() -> None:
-    """Every minute: enqueue what was lost or left by a dead worker: commands, pop-ups, links, registrations."""
+    """Every minute: enqueue what was lost, left by a dead worker, or must be read again."""
     sweeps.run_all(
         Popup.objects.fail_unsent,
         commands.resume_pending,
         user_linking.enqueue_due,
         outdated_modules.enqueue_due,
+        upload_verification.enqueue_due,
         now=timezone.now(),
     )
 

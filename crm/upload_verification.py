@@ -1,4 +1,7 @@
-"""Verifies that uploaded calls exist in the CRM; a missing one is uploaded once more."""
+"""Verifies that uploaded calls exist in the CRM; a missing one is uploaded once more.
+
+One answer is no verdict: a call is missing, or the list unsupported, when two answers some minutes apart say so.
+"""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
@@ -6,6 +9,7 @@ from datetime import datetime, timedelta
 from django.db import transaction
 
 from connector_project.core import http_client, logging
+from connector_project.core.task_queue import enqueue
 from crm import call_records, client_factory
 from crm.models import UploadVerification
 from crm.retailcrm import errors
@@ -13,7 +17,9 @@ from crm.retailcrm.types import HistoryCall
 from telephony.calls import steps
 from telephony.models import Call, Step
 from tenants.models import Tenant
+from tenants.remote_lists import CONFIRMED_AFTER, READ_AGAIN_AFTER
 
+TASK = "crm.tasks.verify_uploads"
 PAGES = 3
 SAMPLE = 200
 RECENT_PERIOD = timedelta(hours=24)
@@ -45,15 +51,25 @@ def verify(tenant: Tenant, *, now: datetime) -> int:
     except http_client.RemoteError as exc:
         if isinstance(exc, http_client.RemoteUnavailable) or exc.code not in _NOT_SERVED:
             raise
-        _save(tenant, is_supported=False, now=now)
+        _save_refusal(tenant, now=now)
         return 0
     expected = [call for call in sample if _is_in_reach(call, listed)]
-    lost = find_missing(expected, listed)
-    _save(tenant, sampled=len(expected), missing=len(lost), now=now)
+    lost = _save_missing(tenant, find_missing(expected, listed), sampled=len(expected), now=now)
     if not lost:
         return 0
     logger.warning("the CRM does not list uploaded calls", tenant=tenant.slug, lost=len(lost), of=len(expected))
     return requeue_lost_uploads(tenant, [call.session_id for call in lost], now=now)
+
+
+@transaction.atomic
+def enqueue_due(*, now: datetime) -> None:
+    """Read the list again where it lacked calls, or was refused, some minutes ago."""
+    due = UploadVerification.objects.filter(read_again_at__lte=now)
+    accessible = Tenant.objects.live().filter(crm__denied_at=None)
+    found = list(due.filter(tenant__in=accessible).order_by("tenant").values_list("tenant", flat=True))
+    due.update(read_again_at=None)  # The hourly verification covers a lost push.
+    for tenant_id in found:
+        enqueue(TASK, tenant_id)
 
 
 def find_missing(expected: Iterable[Call], listed: Iterable[HistoryCall]) -> list[Call]:
@@ -90,6 +106,30 @@ def _is_in_reach(call: Call, listed: Sequence[HistoryCall]) -> bool:
     return not starts or call.started_at > min(starts) + MARGIN
 
 
-def _save(tenant: Tenant, *, is_supported: bool = True, sampled: int = 0, missing: int = 0, now: datetime) -> None:
-    values = {"is_supported": is_supported, "sampled": sampled, "missing": missing, "checked_at": now}
-    UploadVerification.objects.update_or_create(tenant=tenant, defaults=values)
+def _save_missing(tenant: Tenant, missing: Sequence[Call], *, sampled: int, now: datetime) -> list[Call]:
+    """Store which calls the CRM did not list; return those that it has not listed for some minutes."""
+    row = _load(tenant)
+    since = {call.pk: datetime.fromisoformat(row.absent.get(str(call.session_id), now.isoformat())) for call in missing}
+    lost = [call for call in missing if now - since[call.pk] >= CONFIRMED_AFTER]
+    row.absent = {str(call.session_id): since[call.pk].isoformat() for call in missing}
+    row.is_supported, row.refused_since = True, None
+    row.sampled, row.missing = sampled, len(missing)
+    _save(row, is_certain=len(lost) == len(missing), now=now)
+    return lost
+
+
+def _save_refusal(tenant: Tenant, *, now: datetime) -> None:
+    row = _load(tenant)
+    row.refused_since = row.refused_since or now
+    row.is_supported = now - row.refused_since < CONFIRMED_AFTER
+    row.sampled, row.missing = 0, 0
+    _save(row, is_certain=not row.is_supported, now=now)
+
+
+def _load(tenant: Tenant) -> UploadVerification:
+    return UploadVerification.objects.filter(tenant=tenant).first() or UploadVerification(tenant=tenant)
+
+
+def _save(row: UploadVerification, *, is_certain: bool, now: datetime) -> None:
+    row.checked_at, row.read_again_at = now, None if is_certain else now + READ_AGAIN_AFTER
+    row.save()

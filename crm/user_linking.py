@@ -1,23 +1,28 @@
 """Links CRM users to employees by manually entered extensions and by e-mail; ambiguous matches are not linked."""
 
+import functools
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from operator import attrgetter
+from typing import TypeVar
 
 from django.db import transaction
 
 from connector_project.core import phone_numbers
+from connector_project.core.http_client import AccessDenied
 from connector_project.core.secret_tokens import generate_token
 from connector_project.core.task_queue import enqueue
-from crm import client_factory, integration_module, module_lease
+from crm import client_factory, integration_module, module_lease, module_state
 from crm.retailcrm.types import User, UserList
 from telephony import task_names
 from tenants import remote_lists
+from tenants.access_errors import SUSPENDING
 from tenants.models import CrmConnection, CrmUser, Employee, RemoteList, Tenant
 from tenants.remote_lists import Reading
 
+T = TypeVar("T")
 LinkedBy = Employee.LinkedBy
 Kind = RemoteList.Kind
 # Manual decisions: employees who are never linked automatically.
@@ -40,24 +45,45 @@ def link(tenant: Tenant, *, now: datetime, is_forced: bool = False, is_patient: 
     """Link employees and register their extensions; forced, even if nothing changed or the module is switched off.
 
     While another worker does the same for this client, it is asked to do it once more; a patient caller waits for its
-    turn. Raises RemoteError.
+    turn. A missing right stops only what needs it. Raises RemoteError, in that case at the end.
     """
     client = client_factory.crm_client(tenant.crm)
     with module_lease.exclusive(tenant, now=now, is_patient=is_patient) as is_mine:
         if not is_mine:
             return Linked()
-        users = client.users()
-        if integration_module.is_other_account(tenant, client):
+        users, no_users = _unless_denied(client.users)
+        if no_users and not module_state.is_known_account(tenant):
+            raise no_users
+        if users is not None and module_state.is_other_account(tenant, client, users):
             reset_links(tenant)
-        typed = integration_module.manual_codes(tenant, client)
-        linked = save(tenant, users, typed, now=now)
-        integration_module.send(tenant, client, typed, now=now, is_forced=is_forced)
+        typed, no_codes = _unless_denied(functools.partial(integration_module.manual_codes, tenant, client))
+        linked = save(tenant, users, typed, now=now) if users is not None else Linked()
+        if typed is not None:
+            integration_module.send(tenant, client, typed, now=now, is_forced=is_forced)
+    denials = [denied for denied in (no_users, no_codes) if denied]
+    for denied in denials:
+        tenant.crm.record_denial(denied, now=now)
+    if denials:
+        raise denials[0]
     return linked
 
 
+def _unless_denied(fetch: Callable[[], T]) -> tuple[T | None, AccessDenied | None]:
+    """Return what the CRM answers, or that a right for it is missing. Raises RemoteError."""
+    try:
+        return fetch(), None
+    except AccessDenied as exc:
+        if exc.subject in SUSPENDING:
+            raise
+        return None, exc
+
+
 @transaction.atomic
-def save(tenant: Tenant, users: UserList, typed: Sequence[tuple[int, str]], *, now: datetime) -> Linked:
-    """Store the CRM's users, requested at `now`, and the links that follow from both systems."""
+def save(tenant: Tenant, users: UserList, typed: Sequence[tuple[int, str]] | None, *, now: datetime) -> Linked:
+    """Store the CRM's users, requested at `now`, and the links that follow from both systems.
+
+    `typed` is None if nobody knows which extensions were entered: then nobody is linked, as these go first.
+    """
     # The tenant first, then its employees by primary key: the order of every transaction.
     Tenant.objects.lock_row(tenant.pk)
     if not _is_same(tenant):
@@ -67,8 +93,8 @@ def save(tenant: Tenant, users: UserList, typed: Sequence[tuple[int, str]], *, n
     staff = list(Employee.objects.select_for_update(no_key=True).filter(tenant=tenant).order_by("pk"))
     _release_departed(staff, {user.crm_id for user in active})
     _restore_returned(staff, {user.crm_id for user in active})
-    for employee, user_id, linked_by in find_links(staff, active, typed):
-        employee.set_link(user_id, linked_by)
+    for employee, user_id, linked_by in find_links(staff, active, typed) if typed is not None else ():
+        employee.link_automatically(user_id, linked_by)
     present = [employee for employee in staff if not employee.is_dismissed]
     linked = sum(1 for employee in present if employee.crm_user_id)
     not_needed = sum(1 for employee in present if employee.linked_by == LinkedBy.NOT_NEEDED)
@@ -147,15 +173,18 @@ def _release_departed(staff: Iterable[Employee], active: Collection[int]) -> Non
 
 
 def _restore_returned(staff: Iterable[Employee], active: Collection[int]) -> None:
-    """Give a manual link back to an employee who came back, or whose user did, if the user is still free."""
+    """Give a link that people made back to an employee who came back, or whose user did, if the user is still free.
+
+    One by an extension they entered, too: our list in the CRM lacks it since then. One by hand replaces any other.
+    """
     staff = list(staff)
     taken = {employee.crm_user_id for employee in staff}
     for employee in staff:
-        user_id = employee.previous_crm_user_id
-        is_open = not (employee.crm_user_id or employee.is_dismissed or employee.linked_by in MANUAL_LINKS)
-        was_manual = employee.previous_linked_by == LinkedBy.MANUAL
-        if is_open and was_manual and user_id in active and user_id not in taken:
-            employee.set_link(user_id, LinkedBy.MANUAL)
+        user_id, linked_by = employee.previous_crm_user_id, employee.previous_linked_by
+        is_open = linked_by == LinkedBy.MANUAL or (linked_by == LinkedBy.EXTENSION and not employee.crm_user_id)
+        is_open &= not employee.is_dismissed and employee.linked_by not in MANUAL_LINKS
+        if is_open and user_id in active and user_id not in taken:
+            employee.set_link(user_id, LinkedBy(linked_by))
             taken.add(user_id)
 
 

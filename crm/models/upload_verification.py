@@ -14,6 +14,9 @@ class UploadVerification(models.Model):
     checked_at = models.DateTimeField(_("checked"))
     sampled = models.PositiveIntegerField(_("calls checked"), default=0)
     missing = models.PositiveIntegerField(_("calls missing"), default=0)
+    absent = models.JSONField(default=dict, editable=False)  # sessions that the CRM did not list, and since when
+    refused_since = models.DateTimeField(null=True, editable=False)  # since when the CRM refuses the list
+    read_again_at = models.DateTimeField(null=True, editable=False)
 
     class Meta:
         verbose_name = _("upload verification")

@@ -64,7 +64,9 @@ def from_answer(data: Mapping[str, object], *, right: str) -> RemoteError:
     known = (kind for prefix, kind in _ERRORS.items() if plain.startswith(prefix))
     error, code = next(known, (RemoteRejected, ""))
     if error is AccessDenied:
-        subject = {SCOPE: right, TELEPHONY_OFF: http_client.MODULE}.get(code, http_client.ACCOUNT)
+        subject = {SCOPE: right or http_client.ACCOUNT, TELEPHONY_OFF: http_client.MODULE}.get(
+            code, http_client.ACCOUNT
+        )
         return AccessDenied(SYSTEM, text, code=code, subject=subject)
     return error(SYSTEM, text, code=code)
 

@@ -1,9 +1,10 @@
 """Applies an event to its call: the ended event creates the row, later events may correct it."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from telephony.calls import late_answers, pipeline, recording_selection, reopen, sources, steps
+from telephony.calls.evidence import updated
 from telephony.calls.resolution import CallResolution, ResolutionStatus
 from telephony.calls.sources import Sources, StaffDirectory
 from telephony.models import Call, FailureReason, Step
@@ -11,8 +12,8 @@ from telephony.uis.types import CallEvent, EndedEvent
 from tenants.models import Tenant
 
 State = Call.State
-# Without legs, a call in one of these was found to be missed, and passed the rules.
-DECIDED_AS_MISSED = {State.RESOLVING_OWNER, State.READY}
+# A call in one of these passed the rules: by its legs, or because it was found to be missed.
+DECIDED = {State.RESOLVING_OWNER, State.READY}
 
 
 def apply_event(tenant: Tenant, event: CallEvent, *, now: datetime) -> bool:
@@ -31,9 +32,23 @@ def apply_event(tenant: Tenant, event: CallEvent, *, now: datetime) -> bool:
     elif call.is_done:
         is_changed = reopen.reopen_on_event(call, event, earlier, now=now)
     else:
-        is_changed = _update_open_call(call, event, earlier, now=now)
+        staff = StaffDirectory.for_tenant(tenant)
+        news = _find_news(call, event, earlier, staff)
+        is_changed = _update_open_call(call, event.event, [event, *earlier], news, staff, now=now)
     steps.enqueue(call, now=now)
     return is_changed
+
+
+def apply_report(call: Call, row: EndedEvent, known: Sources, *, now: datetime) -> bool:
+    """Resolve an open call anew with its row of UIS's report, which joins its evidence; return whether that changed it.
+
+    Needs the locked call in a transaction; saves it. The caller enqueues the next steps of all its calls together, with
+    `sweep.resume_due`.
+    """
+    events = known.events[call.session_id]
+    news = _find_news(call, row, events, known.staff)
+    call.uis_snapshot = updated(call.uis_snapshot, row=row, legs=())
+    return _update_open_call(call, row.event, events, news, known.staff, now=now)
 
 
 def _start_call(call: Call, event: CallEvent, resolution: CallResolution, *, now: datetime) -> None:
@@ -49,37 +64,55 @@ def _start_call(call: Call, event: CallEvent, resolution: CallResolution, *, now
     call.log(Step.RECEIVED, event.event, now=now)
 
 
-def _update_open_call(call: Call, event: CallEvent, earlier: Collection[CallEvent], *, now: datetime) -> bool:
+def _find_news(
+    call: Call, event: CallEvent, earlier: Collection[CallEvent], staff: StaffDirectory
+) -> CallResolution | None:
+    """Return what is known with this event, if that is more than the call was decided by."""
+    # Only these are told by a comparison: others are resolved by all evidence in their next step anyway.
+    has_decision = call.has_legs or call.claim_token is not None
+    return reopen.find_news(call, event, earlier, own_numbers=staff.own_numbers) if has_decision else None
+
+
+def _update_open_call(
+    call: Call,
+    name: str,
+    events: Sequence[CallEvent],
+    news: CallResolution | None,
+    staff: StaffDirectory,
+    *,
+    now: datetime,
+) -> bool:
+    """Resolve an open call by these events, and save it; `name` is what the log calls the last of them."""
     before = (call.state, call.recording_url)
-    _resolve_open_call(call, event, earlier, now=now)
+    _resolve_open_call(call, events, news, staff, now=now)
     is_changed = (call.state, call.recording_url) != before
     call.save()
     if is_changed:
-        call.log(Step.RECEIVED, event.event, now=now)
+        call.log(Step.RECEIVED, name, now=now)
     return is_changed
 
 
-def _resolve_open_call(call: Call, event: CallEvent, earlier: Collection[CallEvent], *, now: datetime) -> None:
+def _resolve_open_call(
+    call: Call, events: Sequence[CallEvent], news: CallResolution | None, staff: StaffDirectory, *, now: datetime
+) -> None:
     """Re-evaluate an open call: an answer or a ringing phone may be reported until it is uploaded."""
-    staff, sent = StaffDirectory.for_tenant(call.tenant), call.result
-    # Only these are told by a comparison: others are resolved by all evidence in their next step anyway.
-    has_decision = call.has_legs or call.claim_token is not None
-    news = reopen.find_news(call, event, earlier, own_numbers=staff.own_numbers) if has_decision else None
+    sent = call.result
     if call.has_legs and news and news.status == ResolutionStatus.NEEDS_LEGS:
         call.has_legs = False  # The legs are not the whole call.
         return _fetch_legs(call, sent=sent, now=now)
-    is_decided, kind = call.state in DECIDED_AS_MISSED and call.claim_token is None, reopen.kind(call)
-    resolution, owner = Sources({call.session_id: [event, *earlier]}, staff).resolve(call)
+    is_decided, kind = call.state in DECIDED and call.claim_token is None, reopen.kind(call)
+    resolution, owner = Sources({call.session_id: events}, staff).resolve(call)
     pipeline.apply_resolution(call, resolution, owner=owner)
-    if call.has_legs:
+    is_other = is_decided and reopen.kind(call) != kind
+    if call.has_legs and not is_other:
         return _apply_recording(call, resolution, staff, now=now)
     is_fetching = call.state == State.FETCHING_LEGS
     if not is_fetching and (
-        resolution.is_lost is False
+        (resolution.is_lost is False and not call.has_legs)
         or (resolution.status == ResolutionStatus.NEEDS_LEGS and call.state != State.DEBOUNCING)
     ):
         return _fetch_legs(call, sent=sent, now=now)
-    if is_decided and reopen.kind(call) != kind:
+    if is_other:
         return call.move_to(State.DEBOUNCING, reason=FailureReason.DEBOUNCE, now=now)  # The rules decide again.
     if news and (is_fetching or call.state == State.DEBOUNCING):
         call.release(now)  # The worker that holds it decides without this event: its claim ends.

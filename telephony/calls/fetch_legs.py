@@ -126,7 +126,7 @@ class _UisReply:
         till = now if _has_live(batch) else max(call.ended_at for call in batch)
         legs = client.call_legs([call.session_id for call in batch], since=since, till=till)
         found = cls(legs)
-        incomplete = [call.session_id for call in batch if found.lacks(call)]
+        incomplete = [call.session_id for call in batch if found.wants_row(call)]
         denied, rows = None, []
         if incomplete:
             try:
@@ -137,12 +137,18 @@ class _UisReply:
             UisConnection.objects.filter(tenant=batch[0].tenant).update(supports_in_operator=False)
         return cls(legs, rows, denied=denied)
 
-    def lacks(self, call: Call) -> bool:
-        """Whether the report row is needed: it has the direction, and a recording of all talks."""
-        legs = self.legs.get(call.session_id, [])
-        return (
-            not call.direction or (not legs and call.attempts >= WAIT_FOR_LEGS_ATTEMPTS) or len(record_ids(legs)) > 1
-        ) and not _has_row(call)
+    def wants_row(self, call: Call) -> bool:
+        """Whether the report row is asked for: it has what the legs lack, and a recording of all talks."""
+        has_parts = len(record_ids(self.legs.get(call.session_id, []))) > 1
+        return (has_parts or self._lacks(call)) and not _has_row(call)
+
+    def waits_for_row(self, call: Call) -> bool:
+        """Whether the call cannot go on without the report row; without the recording of all talks it can."""
+        return self._lacks(call) and not _has_row(call)
+
+    def _lacks(self, call: Call) -> bool:
+        """Whether the legs are not enough: they do not have the direction, or there are none."""
+        return not call.direction or (not self.legs.get(call.session_id) and call.attempts >= WAIT_FOR_LEGS_ATTEMPTS)
 
 
 def _has_row(call: Call) -> bool:
@@ -172,7 +178,7 @@ def _on_error(call: Call, exc: http_client.RemoteError, *, uis: UisConnection, n
 
 def _evaluate(call: Call, *, found: _UisReply, known: Sources, choices: RuleSet, now: datetime) -> Outcome:
     """Evaluate one call with UIS's answer. `call` is this worker's copy; the outcome says what is written."""
-    if found.denied and found.lacks(call):
+    if found.denied and found.waits_for_row(call):
         return _on_error(call, found.denied, uis=call.tenant.uis, now=now)
     legs = found.legs.get(call.session_id, [])
     call.uis_snapshot = updated(call.uis_snapshot, row=found.rows.get(call.session_id), legs=legs)

@@ -61,7 +61,7 @@ def retry(
         fresh.move_to(State.DEBOUNCING, now=now)
     # The call log keeps the earlier reason.
     fresh.reason, fresh.detail = FailureReason.NONE, ""
-    fresh.attempts, fresh.failed_at, fresh.claim_token = 0, None, None
+    fresh.attempts, fresh.first_attempt_at, fresh.failed_at, fresh.claim_token = 0, None, None, None
     fresh.next_attempt_at, fresh.retry_window_started_at = now, now
     fresh.is_low_priority = fresh.is_low_priority or (is_one_of_many and fresh.ended_at < now - LIVE_WINDOW)
     fresh.save()

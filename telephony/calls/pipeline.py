@@ -175,7 +175,7 @@ def _evaluate(call: Call, reported: EndedEvent, known: Sources, *, now: datetime
     if erased_numbers.is_erased(call.tenant, reported.contact, began_at=reported.started_at or reported.happened_at):
         call.is_erased, call.skip_reason = True, SkipReason.ERASED
         return call.move_to(State.SKIPPED, now=now)
-    call.uis_snapshot = dump(UisSnapshot(row=reported))
+    call.uis_snapshot, call.has_legs = dump(UisSnapshot(row=reported)), False
     resolution, owner = known.resolve(call)
     changes = apply_resolution(call, resolution, owner=owner)
     outcome = _next(call, resolution, call.tenant.rules.rule_set(), changes=changes, now=now)
@@ -185,8 +185,9 @@ def _evaluate(call: Call, reported: EndedEvent, known: Sources, *, now: datetime
 def _next(
     call: Call, resolution: CallResolution, choices: RuleSet, *, changes: Mapping[str, Any], now: datetime
 ) -> Moved:
-    """Choose the next step: a missed call needs nothing more from UIS."""
-    if resolution.status == ResolutionStatus.MISSED:
+    """Choose the next step: a missed call needs nothing more from UIS, nor does one whose legs are known."""
+    has_legs = call.has_legs and resolution.status == ResolutionStatus.COMPLETE
+    if has_legs or resolution.status == ResolutionStatus.MISSED:
         skipped_by = call.skipping_rule(choices, now=now) or ""
         following = next_state_after_legs(call, call.tenant.rules)
     else:

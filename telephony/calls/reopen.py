@@ -1,6 +1,6 @@
 """Resolves calls anew that were skipped or uploaded before all was known of them."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from copy import copy
 from datetime import datetime
 from operator import attrgetter
@@ -9,7 +9,7 @@ from telephony.calls import evidence, late_answers, pipeline, sources
 from telephony.calls.resolution import CallResolution
 from telephony.calls.sources import Sources, StaffDirectory
 from telephony.models import Call, State, Step
-from telephony.uis.types import CallEvent, EndedEvent
+from telephony.uis.types import CallEvent, CallLeg, EndedEvent
 from tenants.transfer_rules import SkipReason
 
 # What is known of a call, and what of that makes it another call for the rules, whatever the rest.
@@ -20,19 +20,23 @@ _facts = attrgetter(
 kind = attrgetter("direction", "contact", "number", "is_internal", "is_lost")
 
 
-def reopen_on_report(call: Call, reported: EndedEvent, known: Sources, *, now: datetime) -> bool:
-    """Resolve a skipped or uploaded call anew with its row of UIS's report; return whether that changed it.
+def reopen_on_report(
+    call: Call, reported: EndedEvent | None, known: Sources, *, legs: Sequence[CallLeg] = (), now: datetime
+) -> bool:
+    """Resolve a skipped or uploaded call anew with UIS's answer: its row of the report, or its legs.
 
-    A skipped call is reopened if the rules no longer skip it; a call that was uploaded as missed, though somebody
-    talked, is noted. A row that tells nothing new changes nothing, so a call may be given again and again. Needs the
-    locked call (`Call.objects.locked`) in a transaction; saves it. The caller enqueues the next steps of all its
-    calls together, with `sweep.resume_due`.
+    Return whether that changed it.
+
+    A skipped call is reopened if the rules no longer skip it; a call that was uploaded as missed or not reached, though
+    somebody talked, is noted. A row that tells nothing new changes nothing, so a call may be given again and again.
+    Needs the locked call (`Call.objects.locked`) in a transaction; saves it. The caller enqueues the next steps of all
+    its calls together, with `sweep.resume_due`.
     """
     if not _may_change(call):
         return False
     events, own_numbers = known.events[call.session_id], known.staff.own_numbers
     before = sources.resolve_anew(call, events, own_numbers=own_numbers)
-    call.uis_snapshot = evidence.updated(call.uis_snapshot, row=reported, legs=())
+    call.uis_snapshot = evidence.updated(call.uis_snapshot, row=reported, legs=legs)
     news = sources.resolve_anew(call, events, own_numbers=own_numbers)
     return _apply(call, before, news, staff=known.staff, now=now)
 
@@ -64,17 +68,17 @@ def _may_change(call: Call) -> bool:
     if call.is_erased:
         return False
     if call.state == State.UPLOADED:
-        return call.is_missed
+        return not call.is_answered
     return call.state == State.SKIPPED and call.skip_reason != SkipReason.MANUAL
 
 
 def _apply(call: Call, before: CallResolution, news: CallResolution, *, staff: StaffDirectory, now: datetime) -> bool:
-    """Note that the CRM shows a talk as missed, or apply the rules to a skipped call again.
+    """Note that the CRM shows a talk as missed or not reached, or apply the rules to a skipped call again.
 
     Both resolutions are by the rules and staff of now: a change of those reopens no call.
     """
     if call.state == State.UPLOADED:
-        return news.is_lost is False and before.is_lost is not False and late_answers.note([call], now=now)
+        return news.has_talk and not before.has_talk and late_answers.note([call], now=now)
     skipped_before = _apply_rules(copy(call), before, staff, now=now)
     skipped_by = _apply_rules(call, news, staff, now=now)
     if kind(before) == kind(news) and skipped_before == skipped_by:

@@ -52,6 +52,11 @@ class CallResolution:
     links: tuple[RecordingEvent, ...] = ()  # recordings reported by notifications
     whole_record: str = ""
 
+    @property
+    def has_talk(self) -> bool:
+        """Whether somebody talked, as far as is known; in either direction."""
+        return self.result == Result.ANSWERED or (self.result is None and self.is_lost is False)
+
 
 def resolve(
     events: Iterable[CallEvent],

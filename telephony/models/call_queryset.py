@@ -25,6 +25,10 @@ from tenants.models import Connection, CrmConnection, Tenant, UisConnection
 if TYPE_CHECKING:
     from telephony.models.call import Call
 
+# A call that has been due for longer was waiting, not tried: for a vendor, for a person or for us.
+NOT_TRIED_FOR = timedelta(days=1)
+# The same at the moment when a vendor answers or allows again.
+WAITED_FOR = timedelta(hours=1)
 # Calls older than this get low priority after an outage, so that new calls go first.
 LIVE_WINDOW = timedelta(minutes=15)
 # Reasons of failed attempts that another call of the same batch may have caused.
@@ -97,7 +101,7 @@ class CallQuerySet(LeasedQuerySet["Call"]):
         if not chosen:
             return []
         free = self.filter(pk__in=chosen, state=state, next_attempt_at__lte=now)
-        token = free.set_lease(now=now)
+        token = free.set_lease(now=now, first_attempt_at=_first_attempt_at(now))
         batch = list(self.filter(pk__in=chosen, claim_token=token).with_related())
         for call in batch:  # One object: what a request records of the connections is known to all of them.
             call.tenant = batch[0].tenant
@@ -108,7 +112,8 @@ class CallQuerySet(LeasedQuerySet["Call"]):
     ) -> int:
         """Make calls due that waited for a vendor that answers or allows again; old ones get low priority.
 
-        A call that failed repeatedly keeps its own retry delay: it may be the cause of the vendor's failures.
+        A call that failed repeatedly keeps its own retry delay: it may be the cause of the vendor's failures. The days
+        in which a call may be retried begin anew for those that could not be tried.
         """
         # A vendor has just answered: what it was told must not be forgotten because the database broke this off.
         return run_again_on_conflict(self._make_due, tenant_id, states, reasons, now=now)
@@ -117,6 +122,8 @@ class CallQuerySet(LeasedQuerySet["Call"]):
         self, tenant_id: int, states: Sequence[State], reasons: Sequence[FailureReason], *, now: datetime
     ) -> int:
         waiting = self.filter(tenant=tenant_id, state__in=states, failed_at=None, claim_token=None)
+        untried = waiting.filter(next_attempt_at__lte=now - WAITED_FOR, first_attempt_at__isnull=False)
+        untried.update(first_attempt_at=None)
         waiting.filter(ended_at__lt=now - LIVE_WINDOW, is_low_priority=False).update(is_low_priority=True)
         unsuspected = waiting.filter(reason__in=reasons, attempts__lt=SUSPECT_AFTER_ATTEMPTS)
         return unsuspected.filter(next_attempt_at__gt=now).update(next_attempt_at=now)
@@ -168,6 +175,12 @@ def _batch(due: Sequence[tuple[int, bool]]) -> list[int]:
     return [pk for pk, is_suspect in due if not is_suspect]
 
 
+def _first_attempt_at(now: datetime) -> models.Case:
+    """Return when a call that is claimed was first tried: what it waited untried does not count."""
+    waited = models.When(next_attempt_at__lt=now - NOT_TRIED_FOR, then=models.Value(None))
+    return models.Case(waited, default=models.F("first_attempt_at"), output_field=models.DateTimeField())
+
+
 def _is_unavailable(connection: str, now: datetime) -> models.Q:
     """Return the condition that an account denies access, or that its circuit breaker is open."""
     return models.Q((f"{connection}__denied_at__isnull", False)) | models.Q((f"{connection}__retry_at__gt", now))
@@ -184,7 +197,8 @@ def _choose_denied(connection: Connection, state: State, due: CallQuerySet, *, n
     denial = connection.denied[right]
     reason = FailureReason.UIS_DENIED if state in UIS_STATES else FailureReason.CRM_DENIED
     waiting = due.filter(has_legs=False) if state in UIS_STATES else due
-    waiting.order_by().update(reason=reason, detail=denial.message, next_attempt_at=denial.retry_at, claim_token=None)
+    changes = {"reason": reason, "detail": denial.message, "next_attempt_at": denial.retry_at, "claim_token": None}
+    waiting.order_by().update(**changes, first_attempt_at=None)
     return list(due.values_list("pk", flat=True)) if state in UIS_STATES else []
 
 

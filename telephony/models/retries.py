@@ -55,14 +55,15 @@ class RetriedJob(LeasedJob):
         self.reason, self.detail = reason, detail
         self.release(moment)
 
-    def postpone(self, reason: FailureReason, detail: str = "", *, now: datetime, wait: float | None = None) -> None:
-        """Retry after an increasing delay, or after the vendor's own `wait` in seconds.
-
-        Fails after three days of tries.
-        """
+    def postpone(self, reason: FailureReason, detail: str = "", *, now: datetime) -> None:
+        """Retry after an increasing delay; fail after three days of tries."""
         self.first_attempt_at = self.first_attempt_at or now
         if now - self.first_attempt_at > RETRY_WINDOW and self.attempts > SUSPECT_AFTER_ATTEMPTS:
             return self.fail(reason, detail, now=now)
+        return self.delay(reason, detail, now=now)
+
+    def delay(self, reason: FailureReason, detail: str = "", *, now: datetime, wait: float | None = None) -> None:
+        """Retry after an increasing delay, or after the vendor's own `wait` in seconds."""
         pause = wait if wait is not None else RETRY_DELAYS_SECONDS[min(self.attempts, len(RETRY_DELAYS_SECONDS)) - 1]
         # Jitter only adds to the delay: a retry before the vendor's `wait` would be rejected.
         jitter = random.uniform(0, min(pause / 5, MAX_JITTER_SECONDS))  # noqa: S311 -- no secret depends on it
@@ -74,13 +75,14 @@ class RetriedJob(LeasedJob):
     ) -> None:
         """Retry when the vendor may be back; if it was already unavailable, the call was not the cause.
 
-        A fault that the connection did not count never reached the vendor: our own rate limit was exhausted.
+        However long it lasts, no call fails for it: the vendor may answer everything else. A fault that the connection
+        did not count never reached the vendor: our own rate limit was exhausted.
         """
         if not vendor.consecutive_failures:
             pause = fault.wait or RETRY_DELAYS_SECONDS[0]
             return self.postpone_until(now + timedelta(seconds=pause), reason, str(fault))
         if vendor.consecutive_failures == 1:
-            return self.postpone(reason, str(fault), now=now, wait=fault.wait)
+            return self.delay(reason, str(fault), now=now, wait=fault.wait)
         return self.postpone_until(vendor.retry_at or now, reason, str(fault))
 
     def postpone_unexpected(self, detail: str, *, now: datetime) -> None:

@@ -229,6 +229,7 @@ def _known(tenant: Tenant, sessions: Collection[int]) -> list[Call]:
         "is_lost",
         "has_legs",
         "is_erased",
+        "claim_token",
     )
     rows = list(Call.objects.filter(tenant=tenant, session_id__in=sessions).only(*fields, "started_at"))
     for call in rows:

@@ -10,6 +10,7 @@ from telephony.models import Call, State
 from telephony.reconciliation import differences
 from telephony.reconciliation.differences import Difference, KnownFacts, find_differences
 from telephony.uis.types import EndedEvent
+from tenants import erased_numbers
 from tenants.models import Tenant
 from tenants.transfer_rules import SkipReason
 
@@ -40,16 +41,15 @@ def _correct_or_log(tenant: Tenant, row: EndedEvent, known: Sources, *, now: dat
 @transactions.atomic
 def _correct(tenant: Tenant, row: EndedEvent, known: Sources, *, now: datetime) -> bool:
     call = Call.objects.locked(tenant, row.session_id)
-    if call is None:
+    began_at = row.started_at or row.happened_at
+    if call is None or erased_numbers.is_erased(tenant, row.contact, began_at=began_at):
         return False
     seen = evidence.load(call.uis_snapshot).row
     if seen is not None and not find_differences(differences.of_report(seen), row):
         return False  # It was decided on this row.
-    if call.is_done:
-        is_changed = reopen.reopen_on_report(call, row, known, now=now)
-    else:
-        is_changed = apply_event.apply_event(tenant, row, now=now)
-        call.refresh_from_db(fields=["uis_snapshot"])
+    if not call.is_done:
+        return _may_change(call, row) and apply_event.apply_report(call, row, known, now=now)
+    is_changed = reopen.reopen_on_report(call, row, known, now=now)
     # The row is evidence from now on, also where it changed nothing: the difference is settled.
     call.uis_snapshot = evidence.updated(call.uis_snapshot, row=row, legs=())
     call.save(update_fields=["uis_snapshot"])
@@ -59,15 +59,14 @@ def _correct(tenant: Tenant, row: EndedEvent, known: Sources, *, now: datetime) 
 def _may_change(call: Call, row: EndedEvent) -> bool:
     """Whether the report may change the call.
 
-    The CRM accepts no correction, and an open call fetches what it needs: for both only an unknown talk matters.
+    Of an upload, done or in flight, only an unknown talk matters: the CRM accepts no correction.
     """
     if call.is_erased:
         return False
     found = find_differences(_facts(call), row)
-    if call.state == State.SKIPPED:
-        return bool(found) and call.skip_reason != SkipReason.MANUAL
-    is_decided = call.is_done or (not call.has_legs and call.state != State.FETCHING_LEGS)
-    return Difference.TALK in found and is_decided
+    if call.state == State.UPLOADED or (call.state == State.READY and call.claim_token is not None):
+        return Difference.TALK in found
+    return bool(found) and call.skip_reason != SkipReason.MANUAL
 
 
 def _facts(call: Call) -> KnownFacts:

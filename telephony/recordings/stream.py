@@ -8,11 +8,13 @@ from django.conf import settings
 
 from connector_project.core import http_client, logging
 from connector_project.core.http_range import RequestedRange
+from connector_project.core.transactions import atomic
 from telephony import client_factory
-from telephony.calls import recording_selection, sources
+from telephony.calls import recording_selection, reopen, sources, steps
 from telephony.calls.evidence import UisSnapshot, dump, load
 from telephony.calls.legs import record_ids
 from telephony.calls.resolution import CallResolution
+from telephony.calls.sources import Sources
 from telephony.models import Call, State
 from telephony.models.choices import NEEDED_RIGHTS
 from telephony.recordings.unavailable import RecordingUnavailable, UnavailableReason
@@ -65,9 +67,21 @@ def refresh_from_uis(call: Call, *, now: datetime) -> bool:
     found = recording_selection.url(call, _resolve(call))
     if call.state in _DONE_STATES and found:
         call.recording_url, call.recording_missing_since = call.recording_url or found, None
-        known = {name: getattr(call, name) for name in ("uis_snapshot", "recording_url", "recording_missing_since")}
-        Call.objects.filter(pk=call.pk, state__in=_DONE_STATES).update(**known)
+        _save(call, answer, now=now)
     return bool(found)
+
+
+@atomic
+def _save(call: Call, answer: UisSnapshot, *, now: datetime) -> None:
+    """Store what a finished call has now. UIS may tell of a talk that the call was not decided by."""
+    stored = Call.objects.locked(call.tenant, call.session_id)
+    if stored is None or not stored.is_done:
+        return
+    known = Sources.load(call.tenant, [call.session_id])
+    reopen.reopen_on_report(stored, answer.row, known, legs=answer.legs, now=now)
+    names = ("uis_snapshot", "recording_url", "recording_missing_since")
+    Call.objects.filter(pk=call.pk).update(**{name: getattr(call, name) for name in names})
+    steps.enqueue(stored, now=now)
 
 
 def _fetch(call: Call, part: int | None, *, requested: RequestedRange | None, now: datetime) -> RecordingStream:
@@ -122,12 +136,12 @@ def _first_of(call: Call, addresses: Sequence[str], requested: RequestedRange | 
 
 def _query_uis(call: Call, *, now: datetime) -> UisSnapshot:
     connection = call.tenant.uis
+    if not connection.denied_at and connection.is_circuit_open(is_live=True, now=now):
+        raise RecordingUnavailable(UnavailableReason.UNAVAILABLE)
     if connection.denied_at or not connection.try_right(NEEDED_RIGHTS[State.FETCHING_LEGS], now=now):
         raise RecordingUnavailable(UnavailableReason.DENIED)
-    if connection.is_circuit_open(is_live=True, now=now):
-        raise RecordingUnavailable(UnavailableReason.UNAVAILABLE)
     try:
-        return _fetch_snapshot(call)
+        return _fetch_snapshot(call, now=now)
     except http_client.RemoteError as exc:
         logger.warning("recording request failed", tenant=call.tenant.slug, call=call.session_id, error=str(exc))
         connection.record_denial(exc, now=now)
@@ -135,13 +149,18 @@ def _query_uis(call: Call, *, now: datetime) -> UisSnapshot:
         raise RecordingUnavailable(UnavailableReason.DENIED if is_denied else UnavailableReason.UNAVAILABLE) from exc
 
 
-def _fetch_snapshot(call: Call) -> UisSnapshot:
+def _fetch_snapshot(call: Call, *, now: datetime) -> UisSnapshot:
     """Request the legs; also the report row if they have no recording, or several."""
     client, before = client_factory.uis_client(call.tenant.uis, is_live=True), load(call.uis_snapshot)
     legs = client.call_legs([call.session_id], since=call.started_at, till=call.ended_at)
     rows = []
     if len(record_ids(legs)) != 1:
-        rows = client.calls_by_session([call.session_id], since=call.started_at, till=call.ended_at)
+        try:
+            rows = client.calls_by_session([call.session_id], since=call.started_at, till=call.ended_at)
+        except http_client.AccessDenied as exc:
+            if not record_ids(legs):
+                raise
+            call.tenant.uis.record_denial(exc, now=now)  # The recording of each talk needs no report.
     return UisSnapshot(row=rows[0] if rows else before.row, legs=tuple(legs) or before.legs)
 
 

@@ -15,6 +15,7 @@ from telephony.uis.data_api import Listing
 from telephony.uis.fields import Row
 from telephony.uis.types import Status, UisEmployee, UisNumber
 from tenants import remote_lists
+from tenants.access_errors import SUSPENDING
 from tenants.models import Employee, RemoteList, Tenant, UisConnection, UisStatus, VirtualNumber
 from tenants.remote_lists import Reading
 
@@ -30,25 +31,40 @@ ModelT = TypeVar("ModelT", bound=models.Model)
 class UisStaff:
     """Staff data from UIS; None where the key has no access."""
 
-    employees: Listing[UisEmployee]
+    employees: Listing[UisEmployee] | None
     numbers: Listing[UisNumber] | None
     statuses: Listing[Status] | None
+    denied: tuple[http_client.AccessDenied, ...] = ()  # the rights that are missing for them
 
 
 def sync(tenant: Tenant, *, now: datetime) -> None:
-    """Import the staff and enqueue its linking. Raises RemoteError; our data is unchanged then."""
+    """Import the staff and enqueue its linking. A missing right stops only its own list.
+
+    Raises RemoteError; our data is unchanged then, except where only the right for the employees is missing.
+    """
     staff = fetch(client_factory.uis_client(tenant.uis))
     with transaction.atomic():
         save(tenant, staff, now=now)
         enqueue(task_names.LINK_USERS, tenant.pk)
+    record_denials(tenant, staff, now=now)
 
 
 def fetch(client: UisClient) -> UisStaff:
+    denied: list[http_client.AccessDenied] = []
     return UisStaff(
-        employees=client.employees(),
-        numbers=_unless_refused(client.virtual_numbers, "forbidden"),  # it has a permission of its own
+        employees=_unless_denied(client.employees, denied),
+        numbers=_unless_denied(client.virtual_numbers, denied),  # it has a permission of its own
         statuses=_unless_refused(client.statuses, *NO_STATUSES),
+        denied=tuple(denied),
     )
+
+
+def record_denials(tenant: Tenant, staff: UisStaff, *, now: datetime) -> None:
+    """Record the rights that were missing. Raises AccessDenied if the one for the employees was."""
+    for denied in staff.denied:
+        tenant.uis.record_denial(denied, now=now)
+    if staff.employees is None:
+        raise staff.denied[0]
 
 
 @transaction.atomic
@@ -76,12 +92,14 @@ def save(tenant: Tenant, staff: UisStaff, *, now: datetime) -> None:
     gone = remote_lists.find_gone(tenant, _readings(stored, staff), asked_at=now)
     if gone is None:
         return
-    _save_employees(tenant, stored.employees, staff.employees.rows, gone=gone[Kind.EMPLOYEES])
+    if staff.employees is not None:
+        _save_employees(tenant, stored.employees, staff.employees.rows, gone=gone[Kind.EMPLOYEES])
     if staff.numbers is not None:
         _save_numbers(tenant, stored.numbers, staff.numbers.rows, gone=gone[Kind.NUMBERS])
     if staff.statuses is not None:
         _save_statuses(tenant, stored.statuses, staff.statuses.rows, gone=gone[Kind.STATUSES])
-    UisConnection.objects.filter(tenant=tenant).update(synced_at=now, has_statuses=staff.statuses is not None)
+    mine = UisConnection.objects.filter(tenant=tenant)
+    mine.update(has_statuses=staff.statuses is not None, **({} if staff.employees is None else {"synced_at": now}))
 
 
 @dataclass(frozen=True)
@@ -104,9 +122,11 @@ def _load(tenant: Tenant) -> _Stored:
 
 def _readings(stored: _Stored, staff: UisStaff) -> dict[RemoteList.Kind, tuple[list[str], Reading]]:
     """Return the keys that count as present in our rows, and UIS's answer, for each list that the key may see."""
-    present = [key for key, row in stored.employees.items() if not row.is_dismissed]
-    uis_ids = [row.uis_id for row in staff.employees.rows]
-    found = {Kind.EMPLOYEES: (present, Reading.of(uis_ids, is_complete=staff.employees.is_complete))}
+    found = dict[RemoteList.Kind, tuple[list[str], Reading]]()
+    if staff.employees is not None:
+        present = [key for key, row in stored.employees.items() if not row.is_dismissed]
+        uis_ids = [row.uis_id for row in staff.employees.rows]
+        found[Kind.EMPLOYEES] = (present, Reading.of(uis_ids, is_complete=staff.employees.is_complete))
     if staff.numbers is not None:
         active = [key for key, row in stored.numbers.items() if row.is_active]
         numbers = [row.number for row in staff.numbers.rows]
@@ -179,6 +199,17 @@ def _store(row: ModelT, values: Mapping[str, object]) -> list[ModelT]:
     if changed:
         row.save(update_fields=changed)
     return []
+
+
+def _unless_denied(fetch: Callable[[], Listing[RowT]], denied: list[http_client.AccessDenied]) -> Listing[RowT] | None:
+    """Return None, and add why, if the right for this list is missing. Raises RemoteError."""
+    try:
+        return fetch()
+    except http_client.AccessDenied as exc:
+        if exc.subject in SUSPENDING:
+            raise
+        denied.append(exc)
+        return None
 
 
 def _unless_refused(fetch: Callable[[], Listing[RowT]], *codes: str) -> Listing[RowT] | None:

@@ -4,7 +4,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 from zoneinfo import ZoneInfo
 
 from connector_project.core.http_client import RemoteRejected, UnexpectedReply
@@ -28,10 +28,18 @@ DatedT = TypeVar("DatedT", schemas.CallRow, CallLeg)
 
 @dataclass(frozen=True)
 class Listing(Generic[RowT]):
-    """A list as one reading found it; incomplete if UIS states more rows than we could read."""
+    """A list as one reading found it; incomplete if UIS sends or states more rows than we could read."""
 
     rows: list[RowT]
     is_complete: bool = True
+
+
+class _Page(NamedTuple, Generic[RowT]):
+    """The rows of one answer that could be read, how many it has, and how many UIS states in all."""
+
+    rows: list[RowT]
+    sent: int
+    total: int | None
 
 
 class TooManyRows(UnexpectedReply):
@@ -61,18 +69,15 @@ class Reader:
         return schemas.parse(kind, data, Locale(self.zone, is_russian=self.is_russian))
 
     def _all(self, method: str, params: Mapping[str, object], kind: type[RowT]) -> Iterator[RowT]:
-        for rows, _total in self._pages(method, params, kind):
-            yield from rows
+        for page in self._pages(method, params, kind):
+            yield from page.rows
 
-    def _pages(
-        self, method: str, params: Mapping[str, object], kind: type[RowT]
-    ) -> Iterator[tuple[list[RowT], int | None]]:
-        """Yield each page with the stated total."""
+    def _pages(self, method: str, params: Mapping[str, object], kind: type[RowT]) -> Iterator[_Page[RowT]]:
         for offset in range(0, LARGEST_OFFSET + 1, PAGE):
             result = self._ask(method, {**params, "limit": PAGE, "offset": offset})
             rows = self._parse(kind, result.data)
             sent = len(result.data) if isinstance(result.data, list) else len(rows)
-            yield rows, result.total
+            yield _Page(rows, sent, result.total)
             if sent < PAGE or (result.total is not None and offset + sent >= result.total):
                 return
         raise TooManyRows(SYSTEM, f"UIS has more rows than it returns ({method}).")
@@ -90,9 +95,10 @@ class Reader:
                 raise
             self.sorts_by_id = False
             return self._list(method, params, kind)
-        rows = {row: None for page, _total in pages for row in page}  # a page may repeat a row
-        stated = max((total or 0 for _page, total in pages), default=0)
-        return Listing(list(rows), is_complete=len(rows) >= stated)
+        rows = {row: None for page in pages for row in page.rows}  # a page may repeat a row
+        stated = max((page.total or 0 for page in pages), default=0)
+        is_read = all(len(page.rows) == page.sent for page in pages)
+        return Listing(list(rows), is_complete=is_read and len(rows) >= stated)
 
     def _dated(
         self, method: str, params: Mapping[str, object], kind: type[DatedT], *, since: datetime, till: datetime

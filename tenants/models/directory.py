@@ -92,6 +92,13 @@ class Employee(models.Model):
         """What a page shows of the link, to find out later whether it has changed."""
         return f"{self.crm_user_id or ''}:{self.linked_by}"
 
+    def link_automatically(self, crm_user_id: int, linked_by: LinkedBy) -> None:
+        """Link to a CRM user; a link made by hand before comes back instead, as soon as its user does."""
+        if self.previous_linked_by != self.LinkedBy.MANUAL:
+            return self.set_link(crm_user_id, linked_by)
+        self.crm_user_id, self.linked_by = crm_user_id, linked_by
+        return self._save_link()
+
     def set_link(self, crm_user_id: int | None, linked_by: LinkedBy, *, former: int | None = None) -> None:
         """Link to a CRM user, or unlink; `former` is the user to suggest again. Other fields are not saved."""
         self.crm_user_id, self.linked_by, self.previous_crm_user_id = crm_user_id, linked_by, former
@@ -99,8 +106,12 @@ class Employee(models.Model):
         self._save_link()
 
     def release(self) -> None:
-        """Unlink because the employee or the user is gone; remember the link for the case that they come back."""
-        self.previous_crm_user_id, self.previous_linked_by = self.crm_user_id, self.linked_by
+        """Unlink because the employee or the user is gone; remember the link for the case that they come back.
+
+        One made by hand is remembered before all others.
+        """
+        if self.previous_linked_by != self.LinkedBy.MANUAL or self.linked_by == self.LinkedBy.MANUAL:
+            self.previous_crm_user_id, self.previous_linked_by = self.crm_user_id, self.linked_by
         self.crm_user_id, self.linked_by = None, self.LinkedBy.NOT_LINKED
         self._save_link()
 

@@ -9,9 +9,10 @@ from django.utils import timezone
 from connector_project.core.rate_limit import RateLimitExceeded
 from crm import tasks as crm_tasks
 from telephony import tasks
+from telephony.calls import manual
 from telephony.models import Call, FailureReason
 from telephony.models.retries import MAX_UNEXPECTED_REPLIES, RETRY_WINDOW
-from tenants.models import TransferRules
+from tenants.models import Tenant, TransferRules
 from tests import task_queue
 from tests.conftest import CONTACT, IVAN, NUMBER
 from tests.fakes.retailcrm_faults import GARBLED as CRM_GARBLED
@@ -134,6 +135,73 @@ def test_manager_is_asked_for_again_after_days_without_access(missed, crm, crm_w
     crm_world.break_down("503", times=1, path_part="telephony/manager")
     minutes(12)
     assert [call["_manager"] for call in crm.calls] == [28]
+
+
+@pytest.fixture
+def unlisted(pbx, notify, tenant, clock):
+    """Create answered calls that UIS does not list until `pbx` is told so."""
+
+    def create(count=2):
+        for number in range(count):
+            started_at = timezone.now() - timedelta(seconds=60)
+            call = pbx.call(contact=f"79995{number:06}", number=NUMBER, talks=[(IVAN, 50)], started_at=started_at)
+            call.visible_at = timezone.now() + timedelta(days=30)
+            notify(call.notification("call_end"))
+
+    return create
+
+
+def list_in(pbx, passed):
+    """Let UIS list the calls after this time."""
+    for session in pbx.sessions.values():
+        session.visible_at = timezone.now() + passed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wait", ["client paused", "legs report not bought", "UIS key expired"])
+def test_days_in_which_a_call_was_not_tried_do_not_count(unlisted, pbx, crm, tenant, minutes, wait):
+    """It was tried some times before, and UIS does not list it at once when it lets us in."""
+    unlisted()
+    minutes(12)
+    assert min(attempts()) > 3
+    if wait == "client paused":
+        Tenant.objects.filter(pk=tenant.pk).update(is_paused=True)
+    else:
+        WAITS[wait][0](pbx, crm)
+    minutes(DAYS / timedelta(minutes=1), every=timedelta(hours=8))
+    Tenant.objects.filter(pk=tenant.pk).update(is_paused=False)
+    pbx.unavailable_methods, pbx.token_state = set(), "valid"
+    list_in(pbx, timedelta(minutes=12))
+    minutes(80, every=timedelta(minutes=4))
+    assert (len(crm.calls), set(Call.objects.values_list("failed_at", flat=True))) == (2, {None})
+
+
+def test_retry_by_a_person_begins_the_days_anew(unlisted, pbx, crm, minutes):
+    unlisted(1)
+    long_ago = timezone.now() - DAYS
+    Call.objects.update(
+        failed_at=timezone.now(), next_attempt_at=None, reason="UNKNOWN_TO_UIS", first_attempt_at=long_ago, attempts=200
+    )
+    assert manual.retry(Call.objects.get(), now=timezone.now())
+    minutes(30, every=timedelta(minutes=3))
+    call = Call.objects.get()
+    assert (call.attempts > 3, call.failed_at) == (True, None)
+
+
+@pytest.mark.slow
+def test_report_that_fails_for_days_while_all_else_is_answered_fails_no_call(
+    answered, tenant, crm, uis_world, clock, minutes, stranger
+):
+    uis_world.break_down("503", method=LEGS)
+    answered()
+    for _time in range(int(DAYS / timedelta(hours=6))):
+        clock.shift(timedelta(hours=6))
+        tasks.probe(tenant.pk)
+        task_queue.sweep()
+    assert Call.objects.get().failed_at is None
+    uis_world.repair()
+    minutes(40, every=timedelta(minutes=4))
+    assert len(crm.calls) == 1
 
 
 def test_exhausted_rate_limit_is_no_attempt(missed, crm, minutes, monkeypatch):

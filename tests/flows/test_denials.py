@@ -182,6 +182,18 @@ def test_pop_ups_try_a_denied_right_once_in_five_minutes(clock, tenant, crm, crm
     assert (Popup.objects.filter(state="OPEN").count(), denied(CrmConnection, tenant)) == (2, [])
 
 
+def test_ring_that_opens_no_pop_up_takes_no_try_of_a_denied_right(clock, tenant, pbx, crm, notify, ring):
+    crm.scopes -= {"telephony_write"}
+    ring(1)
+    crm.scopes |= {"telephony_write"}
+    clock.shift(timedelta(minutes=5))
+    call = pbx.call(contact="79998000000", number=NUMBER, rings=[IVAN])
+    notify(call.notification("waiting", employee_id=IVAN, at=timezone.now()) | {"employee_id": 999})
+    assert Notification.objects.latest("pk").reason == "UNKNOWN_EMPLOYEE"
+    ring(2)
+    assert (Popup.objects.filter(state="OPEN").count(), denied(CrmConnection, tenant)) == (1, [])
+
+
 def test_missing_report_of_calls_stops_only_the_calls_that_need_it(clock, tenant, pbx, crm, add_answered):
     pbx.unavailable_methods = {"get.calls_report"}
     add_answered()
@@ -193,6 +205,15 @@ def test_missing_report_of_calls_stops_only_the_calls_that_need_it(clock, tenant
     task_queue.sweep()
     waits = Call.objects.get(session_id=second.session_id)
     assert (waits.state, waits.reason) == ("FETCHING_LEGS", "UIS_DENIED")
+    assert denied(UisConnection, tenant) == ["get.calls_report"]
+
+
+def test_missing_report_of_calls_does_not_stop_a_call_with_two_recordings(clock, tenant, stranger, pbx, crm, notify):
+    """It would only name one recording of all talks."""
+    pbx.unavailable_methods = {"get.calls_report"}
+    call = pbx.call(contact=CONTACT, number=NUMBER, talks=[(IVAN, 20), (PETR, 30)])
+    notify(call.notification("call_end"))
+    assert [(one["result"], bool(one.get("link") or one.get("recordUrl"))) for one in crm.calls] == [("answered", True)]
     assert denied(UisConnection, tenant) == ["get.calls_report"]
 
 

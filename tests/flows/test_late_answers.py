@@ -10,6 +10,7 @@ from connector_project.operations.alerts import incident_texts
 from connector_project.operations.models import Incident
 from crm.retailcrm.client import RetailCrmClient
 from telephony.models import Call, CallLogEntry
+from telephony.recordings import stream
 from tenants.models import TransferRules
 from tests import task_queue
 from tests.conftest import CONTACT, IVAN, NUMBER, PETR
@@ -204,3 +205,24 @@ def test_incident_that_a_person_resolved_comes_back_only_with_a_new_late_answer(
     notify(lost(call), call.notification("talk_started", employee_id=PETR))
     operations_tasks.evaluate_alerts()
     assert incidents()[1:] == [("OPEN", tenant.pk, 1)]
+
+
+def test_talk_told_after_an_outgoing_call_was_uploaded_as_not_reached(notify, crm, pbx, wait, tenant, stranger):
+    busy = pbx.call(
+        contact=CONTACT, number=NUMBER, direction="out", rings=[IVAN], finish_reason="subscriber_busy", wait=20
+    )
+    notify(busy.notification("call_end"))
+    assert (shown(crm), late_answers()) == (["busy"], 0)
+    notify(busy.notification("outgoing", employee_id=IVAN))
+    assert late_answers() == 0
+    notify(dict(busy.notification("outgoing", employee_id=IVAN), event="talk_started"))
+    wait()
+    assert (shown(crm), late_answers(), Call.objects.get().state) == (["busy"], 1, "UPLOADED")
+    operations_tasks.evaluate_alerts()
+    assert incidents() == [("OPEN", tenant.pk, 1)]
+
+
+def test_talk_that_a_request_for_the_recording_tells_is_noted(notify, crm, answered, tenant):
+    notify(lost(answered))
+    stream.refresh_from_uis(Call.objects.with_related().get(), now=timezone.now())
+    assert (shown(crm), late_answers(), Call.objects.get().state) == (["no answer"], 1, "UPLOADED")

@@ -21,6 +21,7 @@ from telephony.reconciliation import compare
 from tenants.models import Tenant, TransferRules
 from tests import task_queue
 from tests.conftest import CONTACT, IVAN, NUMBER, PETR
+from tests.fakes import retailcrm_calls
 
 MOSCOW = ZoneInfo("Europe/Moscow")
 NOON = datetime(2026, 3, 10, 12, 0, tzinfo=MOSCOW)
@@ -456,9 +457,17 @@ def test_admin_list_of_days_has_a_limited_query_count(admin_client, tenant, djan
 
 @pytest.fixture
 def verify_uploads(run_queue):
-    def run():
-        crm_tasks.verify_uploads_all()
-        run_queue()
+    """Verify, and once more some minutes later if something is missing."""
+
+    def run(times=2):
+        moment = timezone.now()
+        for minutes in range(0, 6 * times, 6):
+            with time_machine.travel(moment + timedelta(minutes=minutes)):
+                if minutes:
+                    crm_tasks.enqueue_due_work()
+                else:
+                    crm_tasks.verify_uploads_all()
+                run_queue()
 
     return run
 
@@ -483,6 +492,19 @@ def test_call_missing_in_the_crm_is_uploaded_again(crm, verify_uploads, uploaded
     assert UploadVerification.objects.get().missing == 1
 
 
+def test_call_that_one_answer_lacks_stays_uploaded(crm, verify_uploads, uploaded, monkeypatch, stranger):
+    """One of three, or all: the list may be empty or shortened once."""
+    sent, real = len(crm.uploads), retailcrm_calls._rows
+    for left in ([], [0, 2]):
+        with monkeypatch.context() as patch:
+            patch.setattr(retailcrm_calls, "_rows", lambda account, left=left: [real(account)[place] for place in left])
+            verify_uploads(times=1)
+        assert UploadVerification.objects.get().missing == 3 - len(left)
+        assert set(Call.objects.values_list("state", flat=True)) == {"UPLOADED"}
+        verify_uploads()
+    assert (len(crm.uploads), UploadVerification.objects.get().missing) == (sent, 0)
+
+
 def test_nothing_is_uploaded_if_no_call_is_missing(crm, verify_uploads, uploaded):
     sent = len(crm.uploads)
     verify_uploads()
@@ -491,8 +513,6 @@ def test_nothing_is_uploaded_if_no_call_is_missing(crm, verify_uploads, uploaded
 
 @pytest.mark.slow
 def test_call_the_crm_never_lists_is_uploaded_again_only_once(crm, verify_uploads, uploaded, monkeypatch):
-    from tests.fakes import retailcrm_calls
-
     monkeypatch.setattr(retailcrm_calls, "_rows", lambda _account: [])
     sent = len(crm.uploads)
     for hour in range(1, 4):
@@ -503,6 +523,8 @@ def test_call_the_crm_never_lists_is_uploaded_again_only_once(crm, verify_upload
 
 def test_unsupported_call_list_is_not_requested_for_a_week(crm, crm_world, verify_uploads, uploaded, tenant):
     crm.scopes.discard("telephony_read")
+    verify_uploads(times=1)
+    assert UploadVerification.objects.get().is_supported
     verify_uploads()
     crm_world.requests.clear()
     verify_uploads()

@@ -17,6 +17,7 @@ from telephony.models import Call, CallLogEntry
 from tenants.models import TransferRules
 from tests import task_queue
 from tests.conftest import CONTACT, IVAN, NUMBER
+from tests.flows.upload_hooks import while_uploading
 
 pytestmark = pytest.mark.sampled(1)
 
@@ -180,3 +181,39 @@ def test_comparison_of_known_calls_has_a_fixed_query_count(
     clock.shift(timedelta(minutes=10))
     with django_assert_num_queries(25):
         tasks.reconcile_calls(tenant.pk)
+
+
+@pytest.mark.parametrize(
+    ("talks", "told", "sent"),
+    [
+        ([], {"contact_phone_number": "79990000009"}, {"phone": f"+{CONTACT}", "type": "in"}),
+        ([], {"contact_phone_number": "102"}, {"phone": f"+{CONTACT}"}),
+        ([(IVAN, 52)], {"direction": "out"}, {"type": "in", "result": "answered"}),
+    ],
+)
+def test_call_on_its_way_to_the_crm_is_decided_anew_by_what_the_report_tells_otherwise(
+    clock, pbx, crm, crm_world, notify, reconcile, tenant, stranger, talks, told, sent
+):
+    crm_world.break_down("503")
+    TransferRules.objects.filter(tenant=tenant).update(upload_internal=True)
+    call = answered_call(pbx, talks=talks)
+    notify(call.notification("call_end" if talks else "lost_call") | told)
+    assert row().state == "READY"
+    reconcile()
+    done = steps()
+    crm_world.repair()
+    reconcile(times=2)
+    assert [{name: one[name] for name in sent} for one in crm.calls] == [sent]
+    assert steps()[len(done) :] == ["UPLOAD"]
+
+
+def test_upload_in_flight_is_not_changed_by_a_report_without_a_talk(
+    clock, pbx, crm, notify, reconcile, tenant, monkeypatch
+):
+    """The CRM has the contact of then, and our row must say the same."""
+    call = answered_call(pbx, talks=[])
+    body = call.notification("lost_call") | {"contact_phone_number": "79990000009"}
+    while_uploading(monkeypatch, lambda: (clock.shift(timedelta(minutes=10)), tasks.reconcile_calls(tenant.pk)))
+    notify(body)
+    assert [one["phone"] for one in crm.calls] == ["+79990000009"]
+    assert (row().state, row().contact) == ("UPLOADED", "79990000009")

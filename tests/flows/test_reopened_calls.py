@@ -11,6 +11,7 @@ from telephony import client_factory
 from telephony.calls import manual, pipeline, reopen
 from telephony.calls.sources import Sources
 from telephony.models import Call, CallLogEntry, Notification
+from telephony.recordings import stream
 from tenants.models import Employee, TransferRules, VirtualNumber
 from tenants.transfer_rules import SkipReason
 from tests.conftest import CONTACT, IVAN, NUMBER, PETR
@@ -119,6 +120,14 @@ def test_skipped_call_of_which_more_is_told_is_uploaded(told, crm, later, strang
     assert {name: sent[name] for name in story.sent} == story.sent
     assert skip_reasons() == [("UPLOADED", "")]
     assert CallLogEntry.objects.filter(step="REOPENED").count() == 1
+
+
+def test_skipped_call_of_which_a_request_for_its_recording_tells_a_talk_is_uploaded(told, crm, later, stranger):
+    """UIS's answer joins the evidence: reconciliation would take the call for decided on it."""
+    told(STORIES[SkipReason.MISSED_OFF])(STORIES[SkipReason.MISSED_OFF].first)
+    assert stream.refresh_from_uis(Call.objects.with_related().get(), now=timezone.now())
+    later(timedelta(minutes=1))
+    assert ([sent["result"] for sent in crm.calls], skip_reasons()) == (["answered"], [("UPLOADED", "")])
 
 
 def test_miss_that_waits_for_the_crm_is_decided_again_by_better_facts(told, crm, later, tenant):

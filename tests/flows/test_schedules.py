@@ -11,9 +11,11 @@ from crm import tasks as crm_tasks
 from telephony import tasks
 from telephony.calls import apply_event
 from telephony.models import Call
-from tenants.models import Employee, VirtualNumber
+from tenants.models import CrmConnection, CrmUser, Employee, VirtualNumber
 from tests import task_queue
 from tests.conftest import ANNA, CONTACT, IVAN, NUMBER, PETR
+from tests.fakes import retailcrm_methods
+from tests.fakes.retailcrm_http import ApiError, as_json
 
 
 @pytest.fixture
@@ -341,3 +343,134 @@ def test_schedules_that_two_machines_added_at_once_are_there_once(db):
         Schedule.objects.create(name=task, func=task, schedule_type=Schedule.MINUTES, minutes=5)
     schedules.apply()
     assert sorted(Schedule.objects.values_list("func", flat=True)) == sorted(schedules.SCHEDULES)
+
+
+# --- one missing right, one answer without our module, one person who comes back
+
+
+def rights(connection):
+    connection.refresh_from_db()
+    return sorted(connection.denied)
+
+
+@pytest.mark.parametrize("cause", ["right", "component"])
+def test_missing_list_of_numbers_stops_only_itself(pbx, hourly, tenant, stranger, cause):
+    if cause == "right":
+        pbx.permissions.discard("number_management: select")
+    else:
+        pbx.unavailable_methods.add("get.virtual_numbers")
+    pbx.add_employee(300004, "Новая", extension="104")
+    hourly()
+    assert Employee.objects.filter(tenant=tenant, uis_id=300004).exists()
+    assert (rights(tenant.uis), tenant.uis.denied_at) == (["get.virtual_numbers"], None)
+    pbx.permissions.add("number_management: select")
+    pbx.unavailable_methods.clear()
+    hourly()
+    assert rights(tenant.uis) == []
+
+
+def test_missing_list_of_employees_stops_only_itself(pbx, hourly, tenant, stranger):
+    pbx.permissions.discard("employees: select")
+    pbx.add_number("74950000003", name="Третий")
+    hourly()
+    assert VirtualNumber.objects.filter(tenant=tenant, number="74950000003").exists()
+    assert rights(tenant.uis) == ["get.employees"]
+    assert len([uis_id for uis_id, user in links().items() if user]) == 2
+
+
+def test_missing_user_list_does_not_keep_a_new_extension_from_the_module(pbx, crm, hourly, tenant, stranger):
+    crm.scopes.discard("user_read")
+    pbx.employees[IVAN]["extension"]["extension_phone_number"] = "201"
+    hourly()
+    assert codes(crm) == {(27, "201"), (28, "102")}
+    assert rights(tenant.crm) == ["user_read"]
+
+
+def test_unreadable_module_does_not_keep_the_users_from_being_stored(pbx, crm, hourly, tenant, stranger):
+    """Nobody is linked meanwhile: an extension that people entered goes before an e-mail."""
+    crm.scopes.discard("integration_read")
+    crm.add_user(29, email="anna@example.com")
+    hourly()
+    assert CrmUser.objects.filter(tenant=tenant, crm_id=29).exists()
+    assert (links()[ANNA], rights(tenant.crm)) == (None, ["integration_read"])
+    crm.scopes.add("integration_read")
+    hourly()
+    assert (links()[ANNA], rights(tenant.crm)) == (29, [])
+
+
+@pytest.fixture
+def answer_once(monkeypatch):
+    """Let the CRM answer one request for our module otherwise than it is."""
+
+    def arrange(reply):
+        real, replies = retailcrm_methods.answer, iter([reply])
+
+        def answer(account, request):
+            is_module = request.method == "GET" and "/integration-modules/" in request.path
+            return (is_module and next(replies, None)) or real(account, request)
+
+        monkeypatch.setattr("tests.fakes.retailcrm.answer", answer)
+
+    return arrange
+
+
+NO_MODULE = ApiError(404, "Not found").answer(errors_as_list=False)
+NO_CODES = as_json(200, {"success": True, "integrationModule": {"active": True, "integrations": {"telephony": {}}}})
+
+
+@pytest.mark.parametrize("reply", [NO_MODULE, NO_CODES])
+def test_one_answer_without_extensions_deletes_none_that_people_entered(pbx, crm, hourly, tenant, answer_once, reply):
+    crm.add_user(35)
+    stored = crm.modules[integration_module.code(tenant)]
+    stored["integrations"]["telephony"]["additionalCodes"].append({"userId": 35, "code": "777"})
+    pbx.employees[IVAN]["extension"]["extension_phone_number"] = "201"
+    hourly()
+    answer_once(reply)
+    pbx.employees[IVAN]["extension"]["extension_phone_number"] = "202"
+    hourly()
+    assert codes(crm) == {(27, "202"), (28, "102"), (35, "777")}
+
+
+def test_one_answer_without_our_module_does_not_make_a_renamed_account_another_one(
+    crm, crm_world, hourly, tenant, answer_once, run_queue, stranger
+):
+    Employee.objects.filter(tenant=tenant, uis_id=IVAN).update(linked_by="MANUAL")
+    crm_world.accounts["renamed.retailcrm.ru"] = crm
+    CrmConnection.objects.filter(tenant=tenant).update(address="https://renamed.retailcrm.ru")
+    client_id = tenant.crm.client_id
+    answer_once(NO_MODULE)
+    crm_tasks.link_users(tenant.pk)
+    run_queue()
+    tenant.crm.refresh_from_db()
+    assert (links(), tenant.crm.client_id) == ({IVAN: 27, PETR: 28, ANNA: None}, client_id)
+    assert Employee.objects.get(tenant=tenant, uis_id=IVAN).linked_by == "MANUAL"
+
+
+def leave_and_come_back(people, key, hourly, later):
+    gone = people.pop(key)
+    hourly()
+    later(timedelta(minutes=6))
+    assert links().get(ANNA) != 33
+    people[key] = gone
+    hourly()
+
+
+@pytest.mark.parametrize("place", ["uis", "crm"])
+def test_link_by_an_extension_that_people_entered_comes_back(pbx, crm, hourly, tenant, later, place):
+    """Our list in the CRM lacks the extension since then."""
+    crm.add_user(33, first_name="Анна", email="other@example.com")
+    stored = crm.modules[integration_module.code(tenant)]
+    stored["integrations"]["telephony"]["additionalCodes"].append({"userId": 33, "code": "103"})
+    hourly()
+    leave_and_come_back(*((pbx.employees, ANNA) if place == "uis" else (crm.users, 33)), hourly, later)
+    assert (links()[ANNA], Employee.objects.get(uis_id=ANNA).linked_by) == (33, "EXTENSION")
+    assert (33, "103") in codes(crm)
+
+
+def test_link_made_by_hand_comes_back_before_one_by_email(crm, hourly, tenant, later):
+    crm.add_user(33, first_name="Анна", email="other@example.com")
+    hourly()
+    Employee.objects.filter(uis_id=ANNA).update(crm_user_id=33, linked_by="MANUAL")
+    crm.add_user(34, email="anna@example.com")
+    leave_and_come_back(crm.users, 33, hourly, later)
+    assert (links()[ANNA], Employee.objects.get(uis_id=ANNA).linked_by) == (33, "MANUAL")

@@ -10,9 +10,11 @@ from crm.models import Command
 from crm.retailcrm.client import RetailCrmClient
 from telephony import tasks
 from telephony.uis.client import UisClient
-from tenants.models import Employee, TransferRules
+from tenants.models import CrmConnection, Employee, TransferRules
 from tests import task_queue
 from tests.conftest import IVAN, PETR
+from tests.fakes import retailcrm_methods
+from tests.fakes.retailcrm_http import as_json
 
 AVAILABLE, DO_NOT_DISTURB, OWN = 1, 3, 9001
 
@@ -344,3 +346,51 @@ def test_status_changed_while_others_are_sent_is_not_sent(change, pbx, crm, tena
     tasks.poll_all()
     run_queue()
     assert (status_of(pbx, PETR), crm.users[28]["status"]) == ("break", "dinner")
+
+
+# --- one answer of the CRM, or of UIS, is no verdict
+
+
+def set_in_uis(pbx, run_queue, status_id):
+    pbx.employees[IVAN]["status_id"] = status_id
+    tasks.poll_all()
+    run_queue()
+
+
+def test_status_whose_answer_was_garbled_is_sent_again(pbx, crm, run_queue, tenant, both, monkeypatch):
+    real, garbled = retailcrm_methods.answer, iter([as_json(200, [])])
+
+    def answer(account, request):
+        return (request.path.endswith("/status") and next(garbled, None)) or real(account, request)
+
+    monkeypatch.setattr("tests.fakes.retailcrm.answer", answer)
+    set_in_uis(pbx, run_queue, DO_NOT_DISTURB)
+    assert crm.users[27]["status"] == "free"
+    set_in_uis(pbx, run_queue, DO_NOT_DISTURB)
+    assert crm.users[27]["status"] == "busy"
+
+
+def test_status_set_though_the_answer_was_lost_is_replaced_by_the_next(pbx, crm, crm_world, run_queue, tenant, both):
+    """Also if the next one is the one before."""
+    crm_world.break_down("cut", times=1, path_part="/status")
+    set_in_uis(pbx, run_queue, DO_NOT_DISTURB)
+    assert crm.users[27]["status"] == "busy"
+    CrmConnection.objects.update(consecutive_failures=0, retry_at=None)
+    set_in_uis(pbx, run_queue, AVAILABLE)
+    assert crm.users[27]["status"] == "free"
+
+
+def test_status_that_the_crm_refused_to_take_is_no_echo(change, pbx, crm, run_queue, tenant, both):
+    crm.scopes.discard("user_write")
+    set_in_uis(pbx, run_queue, DO_NOT_DISTURB)
+    set_in_uis(pbx, run_queue, AVAILABLE)
+    change("busy")
+    assert (Command.objects.get().reason, status_of(pbx)) == ("", "do_not_disturb")
+
+
+def test_command_whose_answer_was_garbled_is_run_again(change, pbx, uis_world, later, tenant):
+    uis_world.break_down("no_result", method="update.employees", times=1)
+    change("busy")
+    assert Command.objects.get().state == Command.State.RECEIVED
+    later(timedelta(minutes=1))
+    assert (Command.objects.get().state, status_of(pbx)) == (Command.State.DONE, "do_not_disturb")

@@ -14,7 +14,7 @@ def pauses(attempts, **more):
     """Return samples of the pause in seconds after this many attempts."""
     for _sample in range(SAMPLES):
         call = Call(attempts=attempts, retry_window_started_at=NOW)
-        call.postpone(FailureReason.UIS_UNAVAILABLE, now=NOW, **more)
+        call.delay(FailureReason.UIS_UNAVAILABLE, now=NOW, **more)
         yield (call.next_attempt_at - NOW) / timedelta(seconds=1)
 
 

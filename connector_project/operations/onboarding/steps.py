@@ -70,7 +70,9 @@ def _verify_crm(tenant: Tenant, _now: datetime) -> None:
 
 
 def _import_staff(tenant: Tenant, now: datetime) -> None:
-    sync.save(tenant, sync.fetch(uis_clients.uis_client(tenant.uis, is_live=True)), now=now)
+    staff = sync.fetch(uis_clients.uis_client(tenant.uis, is_live=True))
+    sync.save(tenant, staff, now=now)
+    sync.record_denials(tenant, staff, now=now)
 
 
 def _link(tenant: Tenant, now: datetime) -> None:

@@ -79,6 +79,11 @@ def test_error_text_has_the_details_in_both_formats(details, message):
     assert str(errors.from_answer({"errorMsg": "Odd", "errors": details}, right="user_read")) == message
 
 
+def test_refusal_that_names_no_right_denies_everything():
+    """A denial of nothing would be lifted by nothing."""
+    assert errors.from_answer({"errorMsg": "Access denied."}, right="").subject == "account"
+
+
 COMMON = {
     "no key": (DENIED, "key"),
     "bad key": (DENIED, "key"),

@@ -16,7 +16,7 @@ from django_q.models import OrmQ
 
 from connector_project.core.jobs import LeasedJob
 from connector_project.operations import schedules
-from crm.models import Popup
+from crm.models import Popup, UploadVerification
 from telephony import task_names
 from telephony import tasks as telephony_tasks
 from telephony.models import Call
@@ -137,6 +137,7 @@ def _has_due_row() -> bool:
     now = timezone.now()
     jobs = [model for model in apps.get_models() if issubclass(model, LeasedJob)]
     is_due = any(model._default_manager.filter(next_attempt_at__lte=now).exists() for model in jobs)
+    is_due |= UploadVerification.objects.filter(read_again_at__lte=now).exists()
     return is_due or Popup.objects.filter(state=Popup.State.OPENING).exists()
 
 

@@ -431,8 +431,10 @@ def test_list_with_fewer_rows_than_stated_is_incomplete(total, is_complete):
     assert ([row.uis_id for row in found.rows], found.is_complete) == ([1, 2], is_complete)
 
 
-def test_list_with_an_unreadable_row_is_incomplete():
-    found = FakeTransport(page({"id": 1}, {"id": None}, total=2)).client().employees()
+@pytest.mark.parametrize("stated", [{}, {"total": 2}])
+def test_list_with_an_unreadable_row_is_incomplete(stated):
+    """Also where UIS states no number of rows."""
+    found = FakeTransport(page({"id": 1}, {"id": None}, **stated)).client().employees()
     assert ([row.uis_id for row in found.rows], found.is_complete) == ([1], False)
 
 

@@ -34,7 +34,9 @@ class Command(JsonCommand):
         """Sync one client; return the error, if any, so that the others are still synced."""
         now = timezone.now()
         try:
-            sync.save(tenant, sync.fetch(client_factory.uis_client(tenant.uis)), now=now)
+            staff = sync.fetch(client_factory.uis_client(tenant.uis))
+            sync.save(tenant, staff, now=now)
+            sync.record_denials(tenant, staff, now=now)
             linked = user_linking.link(tenant, now=now, is_patient=True)
         except http_client.RemoteError as exc:
             return f"{tenant.slug}: {exc.system}: {exc}"
