@@ -53,11 +53,11 @@ def address(tenant):
 
 
 @pytest.fixture
-def revoke(staff, address):
+def revoke(staff, address, tenant):
     """Confirm the revocation, as on its page."""
 
     def run(*, shows=False, **typed):
-        version = TENANT_ACTIONS["revoke_hooks"].version(Tenant.objects.select_related("uis", "crm").get())
+        version = TENANT_ACTIONS["revoke_hooks"].version(Tenant.objects.get(pk=tenant.pk))
         return staff.post(address, {"version": version} | typed, follow=shows, headers=ENGLISH)
 
     return run
