@@ -20,8 +20,11 @@ def verify_crm_key(connection: CrmConnection) -> None:
     connection.served_version = checks.served_version(connection, served)
     require_scopes(rights)
     zone = client_factory.crm_client(connection, is_live=True).time_zone()
-    connection.time_zone, connection.stores = zone or connection.time_zone, list(rights.sites)
-    connection.save(update_fields=["served_version", "time_zone", "stores"])
+    connection.stores = list(rights.sites)
+    connection.save(update_fields=["served_version", "stores"])
+    if zone:  # Otherwise it may have been entered meanwhile.
+        connection.time_zone = zone
+        connection.save(update_fields=["time_zone"])
     account_claims.claim(connection, account_claims.crm_account_id(public_address(connection)), system=SYSTEM)
 
 

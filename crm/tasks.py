@@ -68,7 +68,8 @@ def push_statuses(tenant_id: int) -> None:
 def probe(tenant_id: int) -> None:
     """Ask the CRM whether it accepts our key: to confirm a denial, or because it may be over.
 
-    After a suspension the module is registered again; one that people switched off stays off.
+    After a suspension the module is registered again; one that people switched off stays off. In another account than
+    before, employees are linked at once.
     """
 
     def reconnect(tenant: Tenant) -> None:
@@ -78,6 +79,8 @@ def probe(tenant_id: int) -> None:
         if was_suspended and not module_state.is_kept_off(tenant, client):
             integration_module.register(tenant, client, now=timezone.now(), is_forced=True)
             tenant.crm.lift(http_client.MODULE)
+        elif tenant.is_live and tenant.crm.registered_at is None:
+            user_linking.link(tenant, now=timezone.now())
 
     _run_for_tenant(tenant_id, reconnect, is_probe=True)
 

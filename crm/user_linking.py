@@ -12,7 +12,6 @@ from django.db import transaction
 
 from connector_project.core import phone_numbers
 from connector_project.core.http_client import AccessDenied
-from connector_project.core.secret_tokens import generate_token
 from connector_project.core.task_queue import enqueue
 from crm import client_factory, integration_module, module_lease, module_state
 from crm.retailcrm.types import User, UserList
@@ -55,7 +54,7 @@ def link(tenant: Tenant, *, now: datetime, is_forced: bool = False, is_patient: 
         if no_users and not module_state.is_known_account(tenant):
             raise no_users
         if users is not None and module_state.is_other_account(tenant, client, users):
-            reset_links(tenant)
+            tenant.crm.forget_account()
         typed, no_codes = _unless_denied(functools.partial(integration_module.manual_codes, tenant, client))
         linked = save(tenant, users, typed, now=now) if users is not None else Linked()
         if typed is not None:
@@ -116,25 +115,6 @@ def enqueue_due(*, now: datetime) -> None:
 def _is_same(tenant: Tenant) -> bool:
     """Return whether the account is still the same: a changed account or a disconnect changes the clientId."""
     return CrmConnection.objects.get(pk=tenant.crm.pk).client_id == tenant.crm.client_id
-
-
-@transaction.atomic
-def reset_links(tenant: Tenant) -> None:
-    """Delete all links after a change of account: the same IDs are other users there.
-
-    The previous account still has our module, so a new clientId locks it out; the new one is registered from scratch.
-    """
-    Tenant.objects.lock_row(tenant.pk)
-    staff = Employee.objects.select_for_update(no_key=True).filter(tenant=tenant).order_by("pk")
-    for employee in staff:
-        linked_by = LinkedBy.NOT_LINKED if employee.crm_user_id else LinkedBy(employee.linked_by)
-        employee.set_link(None, linked_by)
-    CrmUser.objects.filter(tenant=tenant).delete()
-    RemoteList.objects.filter(tenant=tenant, kind=Kind.CRM_USERS).delete()
-    connection = tenant.crm
-    connection.client_id, connection.registered_module = generate_token(), {}
-    connection.registered_at, connection.stores = None, []
-    connection.save(update_fields=["client_id", "registered_module", "registered_at", "stores"])
 
 
 def sync_crm_users(tenant: Tenant, users: UserList, *, now: datetime) -> None:

@@ -75,16 +75,17 @@ def preview_import(tenant: Tenant, *, first: date, last: date, by: Actor, now: d
 
 
 @transaction.atomic
-def take_step(pk: int, name: str, *, by: Actor, now: datetime) -> bool:
+def take_step(pk: int, name: str, *, seen: str | None = None, by: Actor, now: datetime) -> bool:
     """Do what a person chose, if it is still possible; return whether it was.
 
     “start” runs a previewed import, “preview” previews it again with the current rules and upload window, “resume”
-    continues a failed action where it stopped, “cancel” ends an open one and keeps what was done.
+    continues a failed action where it stopped, “cancel” ends an open one and keeps what was done. With the version that
+    a page showed, only that preview is started.
     """
     locked = BulkAction.objects.select_for_update(of=("self",)).select_related("tenant", "requested_by")
     action = locked.get(pk=pk)
     match name:
-        case "start" if action.state == State.PREVIEWED:
+        case "start" if action.state == State.PREVIEWED and seen in {None, action.version}:
             action.total = action.done
             _log(action, AuditAction.IMPORT_STARTED, by=by, now=now)
             _begin(action, State.RUNNING, by=by, now=now)

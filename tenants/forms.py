@@ -18,6 +18,7 @@ from connector_project.core.admin.edit_formsets import EditFormSet
 from connector_project.core.networks import normalise_network
 from tenants import account_claims, retention, status_labels
 from tenants.models import Connection, CrmConnection, Tenant, TransferRules, UisConnection, UisStatus
+from tenants.models.connections import normalise_address
 from tenants.transfer_rules import Filter
 from tenants.visibility import Reader, visible_to
 
@@ -99,7 +100,7 @@ class ConnectionForm(AlwaysSavedForm):
     def save(self, commit: bool = True) -> Any:
         saved = super().save(commit)
         if commit and self.changed_data:
-            saved.try_anew(self.changed_data)
+            saved.try_anew({name: self.initial.get(name) for name in self.changed_data})
         return saved
 
 
@@ -167,9 +168,15 @@ class CrmForm(ConnectionForm):
         """Whether the stored key is deleted, because the address names another host and no key was entered."""
         return bool(self.stored_key) and not self.instance.key
 
+    @property
+    def is_other_account(self) -> bool:
+        """Whether the saved address is that of another account than before."""
+        return "address" in self.changed_data and self.instance.is_other_account(self.initial.get("address"))
+
     def clean_address(self) -> Any:
-        address = self.cleaned_data["address"]
-        if address != self.instance.address:
+        """Return the address as it is compared: two spellings of one account must not look like two."""
+        address = normalise_address(self.cleaned_data["address"])
+        if address != self.instance.account:
             _refuse_used(self.instance, reader=self.reader, address=address)
         return address
 
@@ -184,14 +191,24 @@ class CrmForm(ConnectionForm):
 class NumberFormSet(EditFormSet):
     unique = {"number": _("Another row has this number."), "is_default": _("Only one number can be the default.")}
 
+    rules_form: EditForm | None = None  # of the same page: what it changes is saved before the numbers
+
     def clean(self) -> None:
         super().clean()
-        deleted = [form.instance.pk for form in self.deleted_forms if form.instance.pk]
-        rules = (
-            TransferRules.objects.filter(tenant=self.instance, number_filter=Filter.ONLY).first() if deleted else None
-        )
-        if rules is not None and not rules.numbers.exclude(pk__in=deleted).exists():
+        deleted = {form.instance.pk for form in self.deleted_forms} - {None}
+        if deleted and self._passing_alone() <= deleted:
             raise ValidationError(gettext("The rules let only these numbers pass. Change the rules first, and save."))
+
+    def _passing_alone(self) -> set[int | None]:
+        """Return the numbers that alone pass after saving; {None} if the rules are no list of them."""
+        form = self.rules_form
+        if form is not None and form.is_valid():
+            mode, numbers = form.cleaned_data.get("number_filter"), form.cleaned_data.get("numbers") or ()
+        elif rules := TransferRules.objects.filter(tenant=self.instance).first():
+            mode, numbers = rules.number_filter, rules.numbers.all()
+        else:
+            return {None}
+        return {one.pk for one in numbers} if mode == Filter.ONLY else {None}
 
 
 def _refuse_used(connection: Connection, *, reader: Reader, **entered: str) -> None:

@@ -15,6 +15,7 @@ from tenants.models import (
     UisConnection,
     VirtualNumber,
 )
+from tenants.models.connections import normalise_address
 
 # Transliteration of Russian letters; hard and soft signs are dropped.
 _LATIN = str.maketrans(
@@ -53,7 +54,7 @@ def create_or_update(new: NewTenant, *, now: datetime) -> Tenant:
         return added
     _refuse_used(same, new)
     same.uis.change(brand=new.uis_brand, access_token=new.uis_token)
-    same.crm.change(address=new.crm_url.rstrip("/"), key=new.crm_key, version=new.crm_version)
+    same.crm.change(address=normalise_address(new.crm_url), key=new.crm_key, version=new.crm_version)
     return same
 
 
@@ -76,7 +77,7 @@ def create_tenant(new: NewTenant, *, now: datetime) -> Tenant:
     tenant.full_clean()
     tenant.save()
     uis = UisConnection(tenant=tenant, brand=new.uis_brand, access_token=new.uis_token)
-    crm = CrmConnection(tenant=tenant, address=new.crm_url.rstrip("/"), key=new.crm_key, version=new.crm_version)
+    crm = CrmConnection(tenant=tenant, address=normalise_address(new.crm_url), key=new.crm_key, version=new.crm_version)
     for part in (uis, crm, TransferRules(tenant=tenant)):
         part.full_clean()
         part.save()

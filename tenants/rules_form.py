@@ -9,10 +9,12 @@ from django.utils.translation import gettext_lazy as _
 from connector_project.core.check_results import join_limited
 from tenants import contact_list
 from tenants.forms import AlwaysSavedForm
+from tenants.models.rules import PRESENT
 from tenants.transfer_rules import Filter
 
 LISTS = {"number_filter": "numbers", "employee_filter": "employees", "contact_filter": "contacts"}
 NOTHING_CHOSEN = _("“Only these” with nothing chosen would skip every call. Choose what passes, or another filter.")
+ALL_GONE = _("UIS no longer has any of these, so every call would be skipped. Choose what passes, or another filter.")
 
 
 class RulesForm(AlwaysSavedForm):
@@ -29,8 +31,12 @@ class RulesForm(AlwaysSavedForm):
     def clean(self) -> dict[str, Any] | None:
         cleaned = super().clean() or {}
         for mode, name in LISTS.items():
-            if cleaned.get(mode) == Filter.ONLY and name not in self.errors and not self._chosen(name, cleaned):
+            if cleaned.get(mode) != Filter.ONLY or name in self.errors:
+                continue
+            if not (chosen := self._chosen(name, cleaned)):
                 self.add_error(name if name in self.fields else mode, str(NOTHING_CHOSEN))
+            elif {mode, name}.intersection(self.changed_data) and name in PRESENT and not chosen.filter(PRESENT[name]):
+                self.add_error(name, str(ALL_GONE))
         return cleaned
 
     def _chosen(self, name: str, cleaned: dict[str, Any]) -> Any:

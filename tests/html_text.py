@@ -28,6 +28,12 @@ def fields(html: str) -> dict[str, Any]:
     return {name: _unescaped(value) for name, value in form.items()}
 
 
+def submit(client: Any, url: str, typed: Any = None, *, follow: bool = False, **options: Any) -> Any:
+    """Open a page, and send its form with what is typed; return the answer."""
+    form = fields(client.get(url, **options).content.decode())
+    return client.post(url, form | (typed or {}), follow=follow, **options)
+
+
 def _unescaped(value: Any) -> Any:
     return [entities.unescape(one) for one in value] if isinstance(value, list) else entities.unescape(value)
 

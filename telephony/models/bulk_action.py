@@ -160,6 +160,11 @@ class BulkAction(LeasedJob):
         return max(0, self.seen - self.done - self.unexplained)
 
     @property
+    def version(self) -> str:
+        """Which preview a page showed: it may be previewed again, with other counts."""
+        return f"{self.state} {self.done} {self.ended_at and self.ended_at.isoformat()}"
+
+    @property
     def is_preview(self) -> bool:
         return self.state in {self.State.PREVIEWING, self.State.PREVIEWED}
 

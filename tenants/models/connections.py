@@ -79,12 +79,12 @@ class Connection(HeldAccount, AccessDenials):
         Raises ValidationError.
         """
         values = self.complete(values)
-        changed = [name for name, value in values.items() if getattr(self, name) != value]
+        changed = {name: old for name, value in values.items() if (old := getattr(self, name)) != value}
         for name in changed:
             setattr(self, name, values[name])
         if changed:
             self.clean_fields(exclude={field.name for field in self._meta.fields} - set(changed))
-            self.save(update_fields=changed)
+            self.save(update_fields=list(changed))
             self.try_anew(changed)
         return bool(changed)
 

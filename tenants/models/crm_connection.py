@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
-from django.db import models
+from django.db import models, transaction
 from django.utils.translation import gettext_lazy as _
 
 from connector_project.core.choices import Choices
@@ -12,7 +13,9 @@ from connector_project.core.encrypted_fields import EncryptedTextField
 from connector_project.core.secret_tokens import DigestField, columns, generate_token, lost
 from tenants.account_url import is_same_host, validate_account_url
 from tenants.models.connections import Connection, normalise_address
+from tenants.models.directory import CrmUser, Employee
 from tenants.models.held_account import one_holder
+from tenants.models.remote_list import RemoteList
 from tenants.models.tenant import Tenant, validate_time_zone
 
 
@@ -78,6 +81,31 @@ class CrmConnection(Connection):
     def keeps_key(self, address: str) -> bool:
         """Return whether the stored key stays with this address: only who knows a key may name another host for it."""
         return not self.address or address == self.address or is_same_host(self.address, address)
+
+    def try_anew(self, changed: Mapping[str, Any]) -> None:
+        """Also forget what belongs to the previous account, if the address is now that of another one."""
+        if self.is_other_account(changed.get("address")):
+            self.forget_account()
+        super().try_anew(changed)
+
+    def is_other_account(self, before: str | None) -> bool:
+        """Return whether this is another account than before: the same IDs are other users there."""
+        return bool(before) and normalise_address(str(before)) != self.account
+
+    @transaction.atomic
+    def forget_account(self) -> None:
+        """Delete all links after a change of account.
+
+        The previous one still has our module, so a new clientId locks it out; the new one is registered from scratch.
+        """
+        Tenant.objects.lock_row(self.tenant_id)
+        for employee in Employee.objects.select_for_update(no_key=True).filter(tenant=self.tenant_id).order_by("pk"):
+            linked_by = Employee.LinkedBy.NOT_LINKED if employee.crm_user_id else employee.LinkedBy(employee.linked_by)
+            employee.set_link(None, linked_by)
+        CrmUser.objects.filter(tenant=self.tenant_id).delete()
+        RemoteList.objects.filter(tenant=self.tenant_id, kind=RemoteList.Kind.CRM_USERS).delete()
+        self.client_id, self.registered_module, self.registered_at, self.stores = generate_token(), {}, None, []
+        self.save(update_fields=["client_id", "registered_module", "registered_at", "stores"])
 
     @property
     def account(self) -> str:

@@ -1,10 +1,10 @@
 """What a vendor denies to one account: recorded by the request that was refused, lifted when the same is allowed."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Self
+from typing import Any, Self
 
 from django.db import models, transaction
 from django.utils.translation import gettext_lazy as _
@@ -93,8 +93,11 @@ class AccessDenials(models.Model):
             for subject in denied.keys() - (set() if is_new_account else {SWITCHED_OFF}):
                 del denied[subject]
 
-    def try_anew(self, changed: Collection[str]) -> None:
-        """Lift the denials after a change of these fields; a new key of a live client is verified at once."""
+    def try_anew(self, changed: Mapping[str, Any]) -> None:
+        """Lift the denials after a change of these fields, given with their old values.
+
+        A new key of a live client is verified at once.
+        """
         self.restore(is_new_account="address" in changed)
         tenant = self.tenant  # type: ignore[attr-defined]
         if tenant.is_live and not IDENTITY.isdisjoint(changed):

@@ -9,6 +9,8 @@ from tenants.models.directory import Employee, VirtualNumber
 from tenants.models.tenant import Tenant
 from tenants.transfer_rules import Filter, RuleSet, Selection
 
+PRESENT = {"numbers": models.Q(is_active=True), "employees": models.Q(is_dismissed=False)}  # those that UIS still has
+
 
 class TransferRules(models.Model):
     class Popup(Choices):
@@ -103,6 +105,12 @@ class TransferRules(models.Model):
             employees=_selection(self.employee_filter, self.employees, "uis_id"),
             contacts=(self.contact_filter, self._contacts() if self.contact_filter != Filter.ALL else frozenset()),
         )
+
+    def passes_something(self) -> bool:
+        """Return whether each “only these” has something that a call may still have: rows that left UIS have none."""
+        only = {"numbers": self.number_filter, "employees": self.employee_filter}
+        rows = (getattr(self, name).filter(PRESENT[name]) for name, mode in only.items() if mode == Filter.ONLY)
+        return (self.contact_filter != Filter.ONLY or bool(self._contacts())) and all(one.exists() for one in rows)
 
     @property
     def _uis_statuses(self) -> dict[str, str]:

@@ -63,8 +63,9 @@ def send_form(client, clock, operator, tenant):
     """Send the form with the days, or an action; return the levels of the messages and the rejected fields."""
 
     def send(act="", *, pk=tenant.pk, **days):
-        url = _step(BulkAction.objects.filter(tenant=pk).first(), act) if act else _address(pk)
-        answer = client.post(url, {} if act else PERIOD | days, follow=True, headers=ENGLISH)
+        action = BulkAction.objects.filter(tenant=pk).first() if act else None
+        url, typed = (_step(action, act), {"seen": action.version}) if action else (_address(pk), PERIOD)
+        answer = client.post(url, typed | days, follow=True, headers=ENGLISH)
         assert answer.status_code == 200
         form = answer.context.get("form")
         rejected = form.errors if form else ()
@@ -821,6 +822,22 @@ def test_another_period_replaces_a_preview(send_form, clock, run_queue, tenant):
     clock.shift(timedelta(seconds=1))
     assert send_form(first="2026-07-01") == ["success"]
     assert list(BulkAction.objects.values_list("state", flat=True)) == ["PREVIEWING", "CANCELLED"]
+
+
+def test_page_of_an_earlier_preview_starts_nothing(send_form, pbx, client, page, run_queue, tenant):
+    add_missed_calls(pbx, 2)
+    send_form()
+    run_queue()
+    opened = html_text.fields(_html(page()))
+    add_missed_calls(pbx, 3)
+    assert send_form("preview") == ["success"]  # by a colleague
+    run_queue()
+    action = BulkAction.objects.get()
+    for typed in (opened, {}, {"seen": "x"}):
+        client.post(_step(action, "start"), typed)
+        assert BulkAction.objects.get().state == "PREVIEWED"
+    client.post(_step(action, "start"), html_text.fields(_html(page())))
+    assert BulkAction.objects.get().state == "RUNNING"
 
 
 def test_second_import_cannot_be_started(send_form, pbx, run_queue, tenant):

@@ -72,7 +72,8 @@ def test_action_without_filter_or_selection_is_not_offered_and_refused(client, o
         False,
         True,
     )
-    answer = client.post(preview(kind), {"reason": "no", "event": "lost_call"}, follow=True)
+    typed = {"reason": "no", "event": "lost_call", "previewed_at": timezone.now().isoformat(), "newest": "99"}
+    answer = client.post(preview(kind), typed, follow=True)
     assert [message.level_tag for message in answer.context["messages"]] == ["warning"]
     assert bulk_actions.start(kind, {"event": "lost_call"}, by=operator, now=timezone.now()) is None
     assert not BulkAction.objects.exists()
@@ -111,7 +112,7 @@ def test_support_changes_fewer_rows_at_once(client, failed, settings, group, is_
     client.force_login(create_user("anna", group))
     page = client.get(preview("RETRY"), {"status": "failed"})
     assert (page.context["max_rows"] is None, bool(page.context["submit"])) == (is_started, is_started)
-    client.post(preview("RETRY"), query_params={"status": "failed"})
+    html_text.submit(client, preview("RETRY"), query_params={"status": "failed"})
     assert BulkAction.objects.exists() == is_started
 
 
@@ -140,6 +141,35 @@ def test_unlinking_of_a_link_that_changed_meanwhile_is_refused(client, operator,
     answer = client.post(url, html_text.fields(page.content.decode()), follow=True)
     assert [message.level_tag for message in answer.context["messages"]] == ["error"]
     assert Employee.objects.get(pk=ivan.pk).crm_user_id == 99
+
+
+@pytest.mark.parametrize("seen", [None, "", "27:"])
+def test_mapping_action_that_does_not_say_what_it_saw_is_refused(client, operator, tenant, seen):
+    url = reverse("admin:tenants_tenant_employee_mapping", args=[tenant.pk])
+    typed = {"act": "unlink", "employee": Employee.objects.get(uis_id=IVAN).pk, "confirmed": "yes"}
+    answer = client.post(url, typed | ({} if seen is None else {"seen": seen}), follow=True)
+    assert [message.level_tag for message in answer.context["messages"]] == ["error"]
+    assert Employee.objects.get(uis_id=IVAN).crm_user_id == 27
+
+
+@pytest.mark.parametrize("name", ["rotate", "revoke_hooks"])
+@pytest.mark.parametrize("version", [{}, {"version": ""}, {"version": "x"}])
+def test_action_on_secrets_that_does_not_say_what_it_saw_is_refused(client, operator, tenant, name, version):
+    before = tenant.uis.hook
+    answer = client.post(reverse("admin:tenants_tenant_action", args=[tenant.pk, name]), version, follow=True)
+    assert [message.level_tag for message in answer.context["messages"]] == ["warning"]
+    assert Tenant.objects.get().uis.hook == before
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_bulk_action_starts_from_its_preview_only(client, operator, failed, kind):
+    typed = {"reason": "no", "event": "lost_call"}
+    for sent in (typed, typed | {"newest": "99"}, typed | {"previewed_at": timezone.now().isoformat()}):
+        answer = client.post(
+            preview(kind), sent, query_params={"tenant__id__exact": "1"} if kind != "REPROCESS" else {}
+        )
+        assert answer.status_code == 200
+    assert not BulkAction.objects.exists()
 
 
 @pytest.mark.parametrize("typed", ["", "Ромашка", "romashk", "ROMASHKA"])

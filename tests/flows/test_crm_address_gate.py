@@ -54,7 +54,8 @@ def by_admin(client, tenant, address, key="", tmp_path=None):
 
 
 def by_client_page(client, tenant, address, key="", tmp_path=None):
-    form = {"do": "keys", "brand": "uis", "address": address, "key": key}
+    opened = KeysForm(Tenant.objects.get(pk=tenant.pk)).opened
+    form = {"do": "keys", "_opened": opened, "brand": "uis", "address": address, "key": key}
     return client.post(f"/activate/{tenant.activation_token}/", form).status_code == 303
 
 

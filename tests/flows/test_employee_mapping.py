@@ -47,7 +47,10 @@ def act(admin_client, page):
     """Run an action of the page; return the messages with their levels."""
 
     def send(act, *, url=page, client=admin_client, **form):
-        answer = client.post(url, {"act": act, "confirmed": "yes", **form}, follow=True)
+        target = Employee.objects.filter(pk=form.get("employee")).first()
+        number = VirtualNumber.objects.filter(pk=form.get("number")).first()
+        seen = target.link_state if target else number.site if number else ""
+        answer = client.post(url, {"act": act, "confirmed": "yes", "seen": seen, **form}, follow=True)
         assert answer.redirect_chain == [(url, 302)]
         return [(message.level_tag, str(message)) for message in answer.context["messages"]]
 

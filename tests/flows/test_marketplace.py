@@ -17,6 +17,7 @@ from connector_project.core.secret_tokens import digest
 from connector_project.operations import tasks as operations_tasks
 from connector_project.operations.models import Incident, MarketplaceRegistration
 from connector_project.operations.onboarding import offboarding, steps
+from connector_project.operations.onboarding.forms import KeysForm
 from crm import api_scopes, integration_module
 from crm.checks import account as account_checks
 from crm.retailcrm import errors
@@ -24,7 +25,7 @@ from crm.retailcrm.client import RetailCrmClient
 from telephony import tasks
 from tenants import onboarding
 from tenants.models import ACTIVATION_LINK_LIFETIME, AuditLogEntry, CrmConnection, Tenant, UisConnection
-from tests import needs
+from tests import html_text, needs
 from tests.conftest import CONTACT, CRM_HOST, IVAN, NUMBER
 from tests.crm.retailcrm.samples import load
 from tests.fakes.retailcrm_marketplace import PartnerAccount
@@ -653,7 +654,7 @@ def test_leaked_urls_of_a_pending_client_are_replaced_in_the_crm(connect_account
     old, pending = crm.modules["uis-acct-example"], Tenant.objects.get()
     staff = Client()
     staff.force_login(create_user("olga", "Operator"))
-    staff.post(reverse("admin:tenants_tenant_action", args=[pending.pk, "revoke_hooks"]))
+    html_text.submit(staff, reverse("admin:tenants_tenant_action", args=[pending.pk, "revoke_hooks"]))
     run_queue()
     new, pending = crm.modules["uis-acct-example"], Tenant.objects.select_related("crm").get()
     assert (new["clientId"], pending.crm.module_outdated_since) == (pending.crm.client_id, None)
@@ -736,7 +737,7 @@ def test_request_of_a_client_whose_data_is_deleted_opens_nothing(connect_account
 
 def type_address(client, tenant, address):
     """Enter the URL of a CRM account on a tenant's page."""
-    form = {"do": "keys", "brand": "uis", "address": address}
+    form = {"do": "keys", "_opened": KeysForm(tenant).opened, "brand": "uis", "address": address}
     assert client.post(f"/activate/{tenant.activation_token}/", form).status_code in {302, 303}
 
 

@@ -11,19 +11,31 @@ from django.db import connection
 from django.utils import timezone, translation
 
 from connector_project.core import check_results
+from connector_project.core.admin.edit_forms import OPENED
 from connector_project.core.secret_tokens import digest
 from connector_project.operations import tasks as operations_tasks
 from connector_project.operations.models import Activation
 from connector_project.operations.onboarding import activation, offboarding, page_context, steps
 from connector_project.operations.onboarding.forms import KeysForm
-from crm import integration_module, user_linking
+from crm import integration_module, key_verification, user_linking
 from crm.retailcrm.client import RetailCrmClient
 from telephony import checks
 from tenants import onboarding
-from tenants.models import AuditLogEntry, CheckRun, CrmConnection, Employee, Tenant, UisConnection, VirtualNumber
+from tenants.models import (
+    AuditLogEntry,
+    CheckRun,
+    CrmConnection,
+    CrmUser,
+    Employee,
+    Tenant,
+    UisConnection,
+    VirtualNumber,
+)
 from tests import html_text, needs, task_queue, tenant_factory
 from tests.conftest import ANNA, CRM_HOST, IVAN, NUMBER, PETR
 from tests.flows.templates import send_every_event
+from tests.flows.test_crm_address_gate import PATHS
+from tests.users import create_user
 
 KEYS = {
     "brand": "uis",
@@ -76,8 +88,10 @@ def visit(client, new_tenant):
     """Open the page, or send one of its forms and follow the redirect."""
 
     def request(do="", tenant=new_tenant, language="en", **form):
-        url = f"/activate/{Tenant.objects.get(pk=tenant.pk).activation_token}/"
-        headers = {"Accept-Language": language}
+        tenant = Tenant.objects.get(pk=tenant.pk)
+        url, headers = f"/activate/{tenant.activation_token}/", {"Accept-Language": language}
+        if do == "keys":
+            form = {OPENED: KeysForm(tenant).opened} | form
         answer = client.post(url, {"do": do, **form}, headers=headers) if do else client.get(url, headers=headers)
         if answer.status_code == 303:
             answer = client.get(answer["Location"], headers=headers)
@@ -339,7 +353,8 @@ def test_caller_id_can_be_chosen(visit, new_tenant, run_queue, stranger):
     VirtualNumber.objects.filter(pk=foreign.pk).update(is_default=True)
     own = VirtualNumber.objects.get(tenant=new_tenant, number="74950000002")
     assert visit("number", number=own.pk, seen="1").levels == ["error"], "Somebody has changed it meanwhile."
-    page = visit("number", number=own.pk)
+    assert visit("number", number=own.pk).levels == ["error"], "The form does not say what it showed."
+    page = visit("number", number=own.pk, seen="")
     assert (page.levels, "+74950000002" in page.messages[0]) == (["success"], True)
     run_queue()
     assert "DEFAULT_NUMBER" not in visit().text
@@ -620,7 +635,8 @@ def test_keys_sent_while_disconnecting_are_deleted(new_tenant, client, monkeypat
         return real(form)
 
     monkeypatch.setattr(KeysForm, "is_valid", act_meanwhile)
-    client.post(f"/activate/{new_tenant.activation_token}/", {"do": "keys", **KEYS})
+    form = {"do": "keys", OPENED: KeysForm(new_tenant).opened, **KEYS}
+    client.post(f"/activate/{new_tenant.activation_token}/", form)
     threads[0].join()
     offboarded = Tenant.objects.select_related("uis", "crm").get(pk=new_tenant.pk)
     assert (offboarded.uis.access_token, offboarded.crm.key, offboarded.uis.denied_at) == ("", "", None)
@@ -648,12 +664,44 @@ def test_late_task_writes_no_links_of_the_previous_account(tenant, crm, monkeypa
 
     def reset_meanwhile(crm_client):
         users = real(crm_client)
-        user_linking.reset_links(Tenant.objects.select_related("crm").get(pk=tenant.pk))
+        CrmConnection.objects.get(tenant=tenant).forget_account()
         return users
 
     monkeypatch.setattr(RetailCrmClient, "users", reset_meanwhile)
     user_linking.link(tenant, now=timezone.now())
     assert not Employee.objects.filter(tenant=tenant, crm_user_id__isnull=False).exists()
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_every_path_to_another_account_resets_the_links_at_once(
+    path, tenant, crm, crm_world, client, run_queue, tmp_path
+):
+    moved = crm_world.add_account("moved.retailcrm.ru", key="movedKey")
+    moved.limits_on = False
+    moved.add_user(27, first_name="Ольга", email="olga@example.com")
+    client.force_login(create_user("olga", "Operator"))
+    before = tenant.crm.client_id
+    assert path(client, tenant, f"https://{CRM_HOST.upper()}/", "newKey", tmp_path)
+    assert Employee.objects.get(tenant=tenant, uis_id=IVAN).crm_user_id == 27, "It is the same account."
+    assert path(client, tenant, f"https://{moved.host}", moved.key, tmp_path)
+    assert not Employee.objects.filter(tenant=tenant, crm_user_id__isnull=False).exists()
+    assert not CrmUser.objects.filter(tenant=tenant).exists()
+    assert CrmConnection.objects.get(tenant=tenant).client_id != before
+    run_queue()
+    assert moved.modules[integration_module.code(tenant)]["active"] is True
+    assert CrmUser.objects.filter(tenant=tenant, name__startswith="Ольга").exists()
+
+
+def test_zone_entered_while_the_key_is_verified_is_kept(tenant, crm, monkeypatch):
+    """The CRM states no zone; what the check loaded before must not be written back."""
+
+    def enter_meanwhile(_crm_client):
+        CrmConnection.objects.filter(tenant=tenant).update(time_zone="Asia/Omsk")
+        return ""
+
+    monkeypatch.setattr(RetailCrmClient, "time_zone", enter_meanwhile)
+    key_verification.verify_crm_key(tenant.crm)
+    assert CrmConnection.objects.get(tenant=tenant).time_zone == "Asia/Omsk"
 
 
 def test_account_changed_by_an_operator_resets_the_links(tenant, crm, crm_world, run_queue):

@@ -1,5 +1,6 @@
 """Two people edit the same page, or a worker changes its rows meanwhile: nobody's change is undone unseen."""
 
+import json
 import re
 import threading
 from datetime import timedelta
@@ -182,6 +183,48 @@ def test_rejected_page_follows_what_others_changed(page, tenant):
     assert (changed.name, changed.works_weekends) == ("Rose", True)
 
 
+# --- what a page showed is not known: it was forged, or its hidden input was lost
+
+UNKNOWN = ("", "{", "[]", "{}", '{"tenants.tenant.1": [], "tenants.user.1": 5}', '{"tenants.tenant.1": {"name": ""}}')
+
+
+@pytest.mark.parametrize("opened", UNKNOWN)
+@pytest.mark.parametrize("model", PAGES)
+def test_page_that_does_not_say_what_it_showed_is_refused_once(open_page, objects, model, opened):
+    _form, send = open_page(url_of(objects[model]))
+    mine, _others = PAGES[model]
+    rows = model._default_manager.filter(pk=objects[model].pk)
+    before = rows.values().get()
+    answer = send(_opened=opened, **mine)
+    assert (answer.status_code, rows.values().get()) == (200, before)
+    assert answer.context["adminform"].form.non_field_errors()
+    assert send(**html_text.fields(answer.content.decode())).status_code == 302
+    [(name, typed)] = mine.items()
+    assert getattr(rows.get(), name) == typed
+
+
+@pytest.mark.parametrize("row", ["tenants.crmconnection", "tenants.transferrules", "tenants.virtualnumber"])
+def test_part_that_does_not_say_what_it_showed_is_refused(open_page, tenant, row):
+    form, send = open_page(url_of(tenant))
+    opened = {name: prints for name, prints in json.loads(form["_opened"]).items() if not name.startswith(f"{row}.")}
+    before = state(tenant)
+    answer = send(**{"_opened": json.dumps(opened), **EDITED, "virtual_numbers-1-name": "Lily"})
+    assert (answer.status_code, state(tenant)) == (200, before)
+
+
+def test_clients_page_that_does_not_say_what_it_showed_is_refused_once(client, tenant):
+    url = f"/activate/{tenant.activation_token}/"
+    typed = {"do": "keys", "brand": "uis", "access_token": "mine", "address": tenant.crm.address}
+    before = state(tenant)
+    for opened in ({}, {"_opened": "{"}, {"_opened": '{"keys.1": {"brand": ""}}'}):
+        answer = client.post(url, typed | opened, headers=ENGLISH)
+        assert (answer.status_code, state(tenant)) == (422, before)
+    assert "does not say which values it showed" in html_text.text(answer)
+    again = html_text.fields(answer.content.decode()) | {"do": "keys", "access_token": "mine"}
+    assert client.post(url, again).status_code == 303
+    assert UisConnection.objects.get(tenant=tenant).access_token == "mine"
+
+
 # --- what happens to the client's rows while their page is open
 
 
@@ -290,6 +333,22 @@ def test_deleted_row_is_reported(page, tenant):
     answer = page(**{"virtual_numbers-1-name": "new"})
     assert answer.status_code == 200
     assert [inline.formset.non_form_errors() for inline in answer.context["inline_admin_formsets"]][-1]
+
+
+def test_row_that_somebody_else_has_changed_is_not_deleted_unseen(open_page, tenant):
+    form, send = open_page(url_of(tenant))
+    rows = VirtualNumber.objects.filter(tenant=tenant, is_default=False)
+    rows.update(name="Lily")
+    unknown = json.loads(form["_opened"])
+    del unknown[f"tenants.virtualnumber.{rows.get().pk}"]
+    for opened in (json.dumps(unknown), form["_opened"]):
+        answer = send(**{"virtual_numbers-1-DELETE": "on", "_opened": opened})
+        assert (answer.status_code, rows.exists()) == (200, True)
+        assert [inline.formset.non_form_errors() for inline in answer.context["inline_admin_formsets"]][-1]
+    again = html_text.fields(answer.content.decode())
+    assert (again["virtual_numbers-1-name"], again["virtual_numbers-1-DELETE"]) == ("Lily", "on")
+    assert send(**again).status_code == 302
+    assert not rows.exists()
 
 
 def test_page_shown_again_keeps_names_and_values_together(page, tenant):

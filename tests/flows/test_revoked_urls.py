@@ -12,6 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from connector_project.operations import tasks as operations_tasks
+from connector_project.operations.admin.tenant_actions import TENANT_ACTIONS
 from connector_project.operations.models import Incident
 from crm import client_factory, integration_module
 from crm import tasks as crm_tasks
@@ -52,11 +53,12 @@ def address(tenant):
 
 
 @pytest.fixture
-def revoke(staff, address):
+def revoke(staff, address, tenant):
     """Confirm the revocation, as on its page."""
 
     def run(*, shows=False, **typed):
-        return staff.post(address, typed, follow=shows, headers=ENGLISH)
+        version = TENANT_ACTIONS["revoke_hooks"].version(Tenant.objects.get(pk=tenant.pk))
+        return staff.post(address, {"version": version} | typed, follow=shows, headers=ENGLISH)
 
     return run
 
@@ -142,7 +144,7 @@ def test_every_old_address_is_shut_at_once(revoke, notify_at, click_at, tenant, 
 
 
 def test_grace_of_an_earlier_change_ends_too(revoke, staff, notify_at, tenant, run_queue, later):
-    staff.post(reverse("admin:tenants_tenant_action", args=[tenant.pk, "rotate"]))
+    html_text.submit(staff, reverse("admin:tenants_tenant_action", args=[tenant.pk, "rotate"]))
     rotated = current(tenant).uis.hook
     assert (notify_at(tenant.uis.hook), notify_at(rotated)) == (200, 200)
     revoke()

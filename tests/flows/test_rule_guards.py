@@ -10,9 +10,10 @@ from django.utils import timezone, translation
 
 from connector_project.operations.admin import bulk_rule_change
 from telephony.calls.rule_forecast import Forecast
+from telephony.checks.rules import rules_pass
 from telephony.models import Call
 from tenants import contact_list
-from tenants.models import Employee, TransferRules, VirtualNumber
+from tenants.models import Employee, Tenant, TransferRules, VirtualNumber
 from tests import html_text
 from tests.conftest import IVAN, NUMBER
 from tests.users import create_user
@@ -200,6 +201,22 @@ def test_bulk_change_asks_for_each_client_that_would_lose_all_calls(client, tena
     assert dict(TransferRules.objects.values_list("tenant", "upload_missed")) == {tenant.pk: False, twin.pk: True}
 
 
+def test_bulk_change_needs_its_own_preview(client, tenant):
+    client.force_login(create_user("olga", "Operator"))
+    form = {"clients": str(tenant.pk), "rule": "upload_missed", "value": "False"}
+    unseen = client.post(RULE, form | {"confirm": "yes"})
+    other = html_text.fields(client.post(RULE, form | {"rule": "owner", "value": "FIRST_TALKER"}).content.decode())
+    shown = client.post(RULE, form | {"confirm": "yes", "previewed": other["previewed"]})
+    opposite = html_text.fields(unseen.content.decode()) | {"value": "True", "confirm": "yes"}
+    answers = [unseen, shown, client.post(RULE, opposite)]
+    odd = ("{", "[]", '{"clients": [1], "rule": "upload_missed", "value": "False"}')
+    answers += [client.post(RULE, form | {"confirm": "yes", "previewed": previewed}) for previewed in odd]
+    assert [(answer.status_code, answer.context["is_preview"]) for answer in answers] == [(200, True)] * 6
+    assert rules().upload_missed is True
+    assert client.post(RULE, html_text.fields(shown.content.decode()) | {"confirm": "yes"}).status_code == 302
+    assert rules().upload_missed is False
+
+
 def test_every_rule_that_skips_uploads_is_asked_about(tenant, add_call):
     """Of the rules for many clients those that can skip an upload begin so; a new one must too."""
     skipping = set()
@@ -230,6 +247,45 @@ def test_last_number_of_a_filter_cannot_be_deleted(save, client, tenant):
     )
     assert client.post(url, form | {f"{row}DELETE": "on"}).status_code == 200
     assert VirtualNumber.objects.filter(pk=number.pk).exists()
+
+
+@pytest.mark.parametrize("before", ["ALL", "ONLY"])
+def test_number_of_a_filter_on_the_same_page_cannot_be_deleted(save, client, tenant, before):
+    """The rules are saved first: the number that they let pass would be gone a moment later."""
+    kept, deleted = VirtualNumber.objects.order_by("number")
+    TransferRules.objects.update(number_filter=before)
+    rules().numbers.set([kept, deleted])
+    url = reverse("admin:tenants_tenant_change", args=[tenant.pk])
+    form = html_text.fields(client.get(url).content.decode())
+    row = next(
+        name.removesuffix("number")
+        for name, value in form.items()
+        if name.endswith("-number") and value == deleted.number
+    )
+    typed = {"rules-0-number_filter": "ONLY", "rules-0-numbers": [deleted.pk], f"{row}DELETE": "on"}
+    answer = client.post(url, form | typed)
+    assert (answer.status_code, rules().number_filter, rules().numbers.count()) == (200, before, 2)
+    other = {"rules-0-number_filter": "ONLY", "rules-0-numbers": [kept.pk], f"{row}DELETE": "on"}
+    answer = client.post(url, form | other)
+    assert (answer.status_code, list(rules().numbers.all())) == (302, [kept]), html_text.errors(answer)
+
+
+@pytest.mark.parametrize("name", ["numbers", "employees"])
+def test_only_these_with_rows_that_left_uis_is_refused_and_found(save, tenant, name):
+    mode, rows = {
+        "numbers": ("number_filter", VirtualNumber.objects.filter(number=NUMBER)),
+        "employees": ("employee_filter", Employee.objects.filter(uis_id=IVAN)),
+    }[name]
+    chosen = {mode: "ONLY", name: [rows.get().pk]}
+    gone = {"numbers": {"is_active": False}, "employees": {"is_dismissed": True}}[name]
+    rows.update(**gone)
+    assert not is_saved(save(**chosen))
+    rows.update(**{field: not value for field, value in gone.items()})
+    assert is_saved(save(**chosen))
+    assert [result.ok for result in rules_pass(Tenant.objects.get())] == [True]
+    rows.update(**gone)  # UIS removed it later.
+    assert [result.ok for result in rules_pass(Tenant.objects.get())] == [False]
+    assert is_saved(save(recording_wait_minutes="11")), "Nothing else must wait for that."
 
 
 def test_message_has_the_day_in_the_language_of_the_reader(save, add_call, tenant):

@@ -10,12 +10,13 @@ from django.utils import timezone
 from connector_project.core.check_results import CheckFailed
 from connector_project.operations.checks import runner
 from connector_project.operations.onboarding import offboarding, steps
+from connector_project.operations.onboarding.forms import KeysForm
 from telephony import tasks
 from tenants import onboarding
 from tenants.models import CrmConnection, Tenant, UisConnection, User
 from tests import html_text, needs
 from tests.conftest import CRM_HOST
-from tests.flows.test_crm_address_gate import by_admin, by_client_page, by_command
+from tests.flows.test_crm_address_gate import PATHS, by_admin, by_client_page, by_command
 from tests.users import create_user
 
 ENGLISH = {"accept-language": "en"}
@@ -55,6 +56,17 @@ def test_crm_account_of_another_client_is_refused(client, operator, tenant, seco
     assert CrmConnection.objects.get(tenant=second).address == ""
 
 
+@pytest.mark.parametrize("path", [by_admin, by_client_page, by_command])
+@pytest.mark.parametrize("ending", ["", "/", "//"])
+def test_spelling_of_the_stored_address_does_not_matter(client, operator, tenant, second, tmp_path, path, ending):
+    address = "https://moved.retailcrm.ru"
+    assert path(client, tenant, f"{address.upper().replace('HTTPS', 'https')}{ending}", "k", tmp_path)
+    assert CrmConnection.objects.get(tenant=tenant).address == address
+    for refused in PATHS:
+        assert not refused(client, second, address, "k", tmp_path)
+        assert not refused(client, second, f"{address}//", "k", tmp_path)
+
+
 def test_staff_get_a_link_and_the_client_no_name(client, operator, tenant, second):
     url = reverse("admin:tenants_tenant_change", args=[second.pk])
     form = html_text.fields(client.get(url).content.decode())
@@ -63,6 +75,7 @@ def test_staff_get_a_link_and_the_client_no_name(client, operator, tenant, secon
     link = f'<a href="{reverse("admin:tenants_tenant_change", args=[tenant.pk])}">{tenant.name}</a>'
     assert sum(link in error for error in errors) == 2
     typed = {"do": "keys", "brand": "uis", "address": f"https://{CRM_HOST}", "access_token": tenant.uis.access_token}
+    typed["_opened"] = KeysForm(second).opened
     answer = client.post(f"/activate/{second.activation_token}/", typed, headers=ENGLISH)
     assert answer.status_code == 422
     text = html_text.text(answer)

@@ -25,6 +25,7 @@ from connector_project.core.encrypted_fields import EncryptedTextField
 from connector_project.core.secret_tokens import DigestField, digest
 from connector_project.core.sessions import SessionStore
 from tenants.models import Tenant, TransferRules
+from tests import html_text
 from tests.conftest import CONTACT, IVAN, NUMBER
 from tests.fakes.retailcrm_marketplace import PartnerAccount
 from tests.users import create_user
@@ -79,7 +80,7 @@ def secrets(client, tenant, twin, pbx, crm, crm_world, notify, run_queue, settin
     found = {"session": staff.cookies[settings.SESSION_COOKIE_NAME].value}
 
     def act(name):
-        return staff.post(reverse("admin:tenants_tenant_action", args=[tenant.pk, name]))
+        return html_text.submit(staff, reverse("admin:tenants_tenant_action", args=[tenant.pk, name]))
 
     act("rotate")
     run_queue()

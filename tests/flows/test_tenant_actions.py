@@ -38,7 +38,9 @@ def run_action(client, operator, tenant):
     client.force_login(operator)
 
     def run(name, *, pk=tenant.pk):
-        answer = client.post(_address(name, pk), {"slug": tenant.slug}, follow=True, headers=ENGLISH)
+        version = TENANT_ACTIONS[name].version(Tenant.objects.get(pk=pk))
+        typed = {"slug": tenant.slug, "version": version}
+        answer = client.post(_address(name, pk), typed, follow=True, headers=ENGLISH)
         assert answer.status_code == 200
         (message,) = answer.context["messages"]
         return message

@@ -85,7 +85,21 @@ def several(shop):
 
 def run_action(client, name, row, note=""):
     url = reverse("admin:operations_incident_action", args=[row.pk, name])
-    return client.post(url, {"note": note}, follow=True, headers=ENGLISH)
+    seen = Incident.objects.get(pk=row.pk).version
+    return client.post(url, {"note": note, "seen": seen}, follow=True, headers=ENGLISH)
+
+
+def test_stale_page_does_not_undo_what_a_colleague_did(client, shop):
+    row = incident(shop, reason="crm:a")
+    client.force_login(create_user("olga", "Operator"))
+    page = client.get(reverse("admin:operations_incident_change", args=[row.pk])).content.decode()
+    run_action(client, "mute", row, note="by a colleague")
+    url = reverse("admin:operations_incident_action", args=[row.pk, "acknowledge"])
+    for sent in ({"seen": html_text.fields(page)["seen"]}, {}, {"seen": "x"}):
+        assert message_levels(client.post(url, sent | {"note": "mine"}, follow=True)) == ["warning"]
+    row.refresh_from_db()
+    assert (row.state, row.note, row.acknowledged_by) == (State.MUTED, "by a colleague", None)
+    assert message_levels(run_action(client, "acknowledge", row)) == ["success"]
 
 
 def message_levels(response):

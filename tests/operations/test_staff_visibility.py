@@ -11,6 +11,7 @@ from telephony import bulk_actions
 from telephony.models import BulkAction, Call
 from tenants.models import Tenant, User
 from tenants.visibility import visible_to
+from tests import html_text
 from tests.users import create_user
 
 ENGLISH = {"accept-language": "en"}
@@ -125,7 +126,7 @@ def test_bulk_action_takes_visible_rows_only(client, limited, calls, run_queue, 
     both = ",".join(str(call.pk) for call in calls)
     for query in ({}, {"q": "1"}, {"pks": both}):
         assert client.get(url, query).context["total"] == (0 if query.get("q") else 1)
-    client.post(url, {"reason": "no"}, query_params={"pks": both})
+    html_text.submit(client, url, {"reason": "no"}, query_params={"pks": both})
     run_queue()
     assert sorted(Call.objects.values_list("tenant__slug", "state")) == [("romashka", "READY"), ("stranger", "SKIPPED")]
     action = BulkAction.objects.get()

@@ -554,10 +554,12 @@ def test_bulk_rule_change_accepts_all_tenants(client, operator, noon):
     ],
 )
 def test_bulk_rule_change_of_each_kind(client, three, rule, value, stored):
-    client.post(RULE, {"clients": _pks(three), "rule": rule, "value": value, "confirm": "yes"})
+    form = {"clients": _pks(three), "rule": rule, "value": value}
+    shown = html_text.fields(client.post(RULE, form).content.decode()) | {"value": value, "confirm": "yes"}
+    client.post(RULE, shown)
     assert set(TransferRules.objects.values_list(rule, flat=True)) == {stored}
     assert AuditLogEntry.objects.count() == 3
-    client.post(RULE, {"clients": _pks(three), "rule": rule, "value": value, "confirm": "yes"})
+    client.post(RULE, shown)
     assert AuditLogEntry.objects.count() == 3
 
 
@@ -599,9 +601,8 @@ def test_bulk_rule_preview_query_count_does_not_grow(client, three):
 def test_bulk_rule_change_query_count_does_not_grow(operator, three):
     def count_queries(clients):
         with CaptureQueriesContext(connection) as queries:
-            bulk_rule_change.change(
-                [one.pk for one in clients], "owner", "FIRST_TALKER", by=operator, now=timezone.now()
-            )
+            pks, previewed = [one.pk for one in clients], {str(one.pk): "LAST_TALKER" for one in clients}
+            bulk_rule_change.change(pks, "owner", "FIRST_TALKER", previewed=previewed, by=operator, now=timezone.now())
         return len(queries)
 
     few = count_queries(three)
@@ -735,11 +736,11 @@ def test_rules_and_audit_log_show_status_labels(client, operator, three):
     with translation.override("ru"):
         busy, away = uis_status("do_not_disturb"), uis_status("not_at_work")
     assert busy in html_text.text(client.post(RULE, data, headers=RUSSIAN))
-    preview = html_text.text(client.post(RULE, data | {"value": "not_at_work"}, headers=RUSSIAN))
-    assert f"one {busy} {away}" in preview
+    preview = client.post(RULE, data | {"value": "not_at_work"}, headers=RUSSIAN)
+    assert f"one {busy} {away}" in html_text.text(preview)
     page = client.get(reverse("admin:tenants_tenant_change", args=[three[0].pk]), headers=RUSSIAN)
     assert f'<option value="do_not_disturb" selected>{busy}</option>' in page.content.decode()
-    client.post(RULE, data | {"value": "not_at_work", "confirm": "yes"})
+    client.post(RULE, html_text.fields(preview.content.decode()) | {"confirm": "yes"})
     assert f"{busy} {away}" in html_text.text(client.get("/admin/tenants/auditlogentry/", headers=RUSSIAN))
 
 

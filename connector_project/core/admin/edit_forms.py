@@ -1,7 +1,8 @@
 """Forms of rows that others change too: only changed columns are written, and a change of somebody else is kept.
 
 A page carries a fingerprint of each value it showed. What the person left alone follows the row; where both changed the
-same field, the form is invalid and says what it is now. Pages saved again after that replace it.
+same field, the form is invalid and says what it is now. Pages saved again after that replace it. A page without
+fingerprints is refused: nobody knows what it showed.
 """
 
 import functools
@@ -12,12 +13,16 @@ from typing import Any, ClassVar
 from django import forms
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from connector_project.core.admin import fingerprints
 from connector_project.core.check_results import Text
 
 LONGEST_KEY = 300
 OPENED = "_opened"  # the hidden input with the fingerprints: {form: {field: fingerprint}}
+NO_FINGERPRINTS = _(
+    "This page does not say which values it showed. Nothing is saved. Check the values, and save again."
+)
 
 
 class SecretField(forms.CharField):
@@ -59,8 +64,8 @@ class MergingForm(forms.BaseForm):
 
     def fingerprints(self) -> dict[str, str]:
         """Return the fingerprints for the page that shows this form; a guard that failed fails again."""
-        values = {name: self.stored_value(name) for name, field in self.fields.items() if _is_typed(field)}
-        prints = {name: self._fingerprint(name, value) for name, value in (values | self.guarded_values()).items()}
+        values = {name: self.stored_value(name) for name in self._typed_names()} | self.guarded_values()
+        prints = {name: self._fingerprint(name, value) for name, value in values.items()}
         return prints | {name: self._opened[name] for name in self.guarded_values() if name in self._opened}
 
     @property
@@ -82,6 +87,10 @@ class MergingForm(forms.BaseForm):
         value = gettext("a new key") if isinstance(field, SecretField) else self._shown_value(name)
         return gettext("%(field)s: %(value)s (%(who)s)") % {"field": field.label, "value": value, "who": who}
 
+    def is_outdated(self) -> bool:
+        """Return whether the row is not, or not known to be, as the page showed it."""
+        return self._lacks_fingerprints() or any(self._comparison)
+
     def fails_guard(self) -> bool:
         guarded = self.guarded_values().items()
         return any(self._fingerprint(name, value) != self._opened.get(name) for name, value in guarded if self._opened)
@@ -102,6 +111,18 @@ class MergingForm(forms.BaseForm):
                 and key not in self.errors
             ):
                 self.add_error(key, self._moved_message(address))
+
+    def _clean_form(self) -> None:
+        super()._clean_form()  # type: ignore[misc]
+        if self._lacks_fingerprints():
+            self.add_error(None, str(NO_FINGERPRINTS))
+
+    def _lacks_fingerprints(self) -> bool:
+        needed = {*self._typed_names(), *self.guarded_values()} if self.opened_as() else set()
+        return not needed <= self._opened.keys()
+
+    def _typed_names(self) -> list[str]:
+        return [name for name, field in self.fields.items() if not field.disabled and not field.widget.is_hidden]
 
     def _conflict_message(self, name: str) -> str:
         field, who = self.fields[name], self.author_of(name) or gettext("Somebody else")
@@ -223,10 +244,6 @@ def _as_input(field: forms.Field, value: Any) -> Any:
     if isinstance(field, forms.MultiValueField):
         return field.widget.decompress(value)
     return field.prepare_value(value)
-
-
-def _is_typed(field: forms.Field) -> bool:
-    return not field.disabled and not field.widget.is_hidden
 
 
 def _shown(field: forms.Field, value: Any) -> str:

@@ -41,6 +41,9 @@ class EditFormSet(forms.BaseInlineFormSet[Any, Any, Any]):
         super().clean()
         if any(form.instance._state.adding for form in self.initial_forms):
             raise ValidationError(gettext("A row of this page no longer exists. Reload the page."))
+        if outdated := [str(form.instance) for form in self.deleted_forms if form.is_outdated()]:
+            message = gettext("Changed since you opened this page: %(rows)s. Check, and delete again.")
+            raise ValidationError(message % {"rows": ", ".join(outdated)})
 
     def validate_unique(self) -> None:
         """Report values that several rows would have, rows included that the page does not show."""

@@ -21,7 +21,7 @@ def fingerprint(form: str, field: str, value: Any) -> str:
 
 @functools.lru_cache(maxsize=8)
 def parse(text: str) -> Fingerprints:
-    """Parse the hidden input; what is wrong in it is ignored, as if the page had been opened just now."""
+    """Parse the hidden input; what is wrong in it counts as missing."""
     forms = ((name, fields) for name, fields in load_object(text).items() if isinstance(fields, dict))
     return {form: {name: one for name, one in fields.items() if isinstance(one, str)} for form, fields in forms}
 

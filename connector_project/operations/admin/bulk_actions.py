@@ -51,7 +51,7 @@ class BulkActionAdmin(ReadOnlyAdmin):
 
     @page("preview/<slug:kind>/", name="telephony_bulkaction_preview", permission="telephony.change_call")
     def preview_view(self, request: HttpRequest, kind: str) -> HttpResponseBase:
-        """Preview an action on the rows that the query string selects; POST starts it."""
+        """Preview an action on the rows that the query string selects; POST of that page starts it."""
         if kind not in bulk_action_rows.ROW_ACTIONS:
             raise Http404
         chosen, now = chosen_filters(request), timezone.now()
@@ -60,8 +60,8 @@ class BulkActionAdmin(ReadOnlyAdmin):
             raise Http404
         back = reverse(f"admin:telephony_{found.queryset.model._meta.model_name}_changelist")
         form = _form(request, kind, chosen, newest=bulk_action_rows.newest(found.qs), now=now)
-        if request.method == "POST" and form.is_valid():
-            previewed, data = form.previewed(), form.cleaned_data
+        if form.is_valid() and (previewed := form.previewed()):
+            data = form.cleaned_data
             comment = data.pop("reason", "")
             action = bulk_actions.start(
                 kind, chosen | data, comment=comment, previewed=previewed, by=request.user, now=now
@@ -122,7 +122,7 @@ class BulkActionAdmin(ReadOnlyAdmin):
         now = timezone.now()
         if refusal := TENANT_ACTIONS["import"].refusal(action.tenant, now) if action.tenant else "":
             messages.warning(request, str(refusal))
-        elif not bulk_actions.take_step(pk, name, by=request.user, now=now):
+        elif not bulk_actions.take_step(pk, name, seen=request.POST.get("seen", ""), by=request.user, now=now):
             messages.warning(request, CHANGED)
         else:
             messages.success(request, STEPS[name])
@@ -137,7 +137,7 @@ def _may_act(request: HttpRequest, kind: str) -> bool:
 
 
 def _form(request: HttpRequest, kind: str, chosen: Mapping[str, str], *, newest: int, now: datetime) -> PreviewForm:
-    data = request.POST if request.method == "POST" else None
+    data = request.POST if "previewed_at" in request.POST else None
     is_without_event = chosen.get("reason") in unreadable.WITHOUT_EVENT
     form = PreviewReasonForm if kind == Kind.SKIP else EventForm if is_without_event else PreviewForm
     return form(data, newest=newest, now=now)

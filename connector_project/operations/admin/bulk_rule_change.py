@@ -42,7 +42,8 @@ class RuleForm(forms.Form):
     """First the rule is chosen; a form with a rule asks for its new value."""
 
     clients = forms.RegexField(r"^[0-9]{1,18}(,[0-9]{1,18})*$", max_length=LONGEST_SELECTION, widget=forms.HiddenInput)
-    previewed = forms.CharField(required=False, widget=forms.HiddenInput)  # {client: value}, as JSON
+    # What the preview showed, as JSON: {"rule": …, "value": …, "clients": {client: their value until now}}.
+    previewed = forms.CharField(required=False, widget=forms.HiddenInput)
     rule = forms.ChoiceField(
         label=_("Rule"), choices=lambda: [(name, capfirst(field.verbose_name)) for name, field in RULES.items()]
     )
@@ -64,7 +65,7 @@ class BulkRuleChangeMixin(BaseAdmin):
 
     @page("bulk-rule-change/", name="tenants_tenant_bulk_rule_change", permission="tenants.change_tenant")
     def bulk_rule_change_view(self, request: HttpRequest) -> HttpResponseBase:
-        """Three steps: choose the rule, enter the value, confirm."""
+        """Three steps: choose the rule, enter the value, confirm what the preview showed."""
         rule = request.POST.get("rule", "")
         form = RuleForm(request.POST, rule=rule)
         if request.method != "POST" or "clients" in form.errors:
@@ -74,13 +75,12 @@ class BulkRuleChangeMixin(BaseAdmin):
         if not form.is_valid():
             return self._rule_page(request, form, rule=rule if rule in RULES else "")
         pks, value = _visible(request, form.cleaned_data["clients"]), form.cleaned_data["value"]
-        now = timezone.now()
-        if "confirm" not in request.POST:
+        now, previewed = timezone.now(), _previewed(form.cleaned_data)
+        if "confirm" not in request.POST or not previewed:
             lines = preview(pks, rule, value, now=now)
-            form = RuleForm(_with_preview(request.POST, lines), rule=rule)
+            form = RuleForm(_with_preview(request.POST, rule, value, lines), rule=rule)
             more = {"is_preview": True, "lines": lines, "unchanged": len(pks) - len(lines), "is_vain": not lines}
             return self._rule_page(request, form, rule=rule, **more)
-        previewed = load_object(form.cleaned_data["previewed"])
         confirmed = set(request.POST.getlist(SKIP_ALL))
         asked = clients_to_ask(pks, rule, value, confirmed=confirmed, now=now)
         count = change(
@@ -152,18 +152,17 @@ def change(
     rule: str,
     value: object,
     *,
-    previewed: Mapping[str, object] | None = None,
+    previewed: Mapping[str, object],
     by: Any,
     now: datetime,
 ) -> int:
-    """Change the rule where it differs, with an audit entry for each client; return how many.
+    """Change the rule of the clients in a preview, with an audit entry for each; return how many.
 
-    With the values of a preview, clients whose rule has changed since are left alone.
+    `previewed` are their values in it: clients whose rule has changed since are left alone.
     """
     list(Tenant.objects.filter(pk__in=pks).select_for_update(no_key=True).order_by("pk").values_list("pk"))
     rows = list(_differing(pks, rule, value).select_for_update(of=("self",), no_key=True).order_by("pk"))
-    if previewed:
-        rows = [row for row in rows if previewed.get(str(row.tenant_id)) == audit.shown(getattr(row, rule))]
+    rows = [row for row in rows if previewed.get(str(row.tenant_id)) == audit.shown(getattr(row, rule))]
     action = AuditLogEntry.Action.CHANGED
     AuditLogEntry.objects.bulk_create(
         audit.build_entry(row.tenant, action, now=now, by=by, target=row, field=rule, old=getattr(row, rule), new=value)
@@ -180,10 +179,18 @@ def _visible(request: HttpRequest, clients: str) -> list[int]:
     return [pk for pk in named if pk in visible]
 
 
-def _with_preview(posted: QueryDict, lines: Sequence[dict[str, str]]) -> QueryDict:
-    data = posted.copy()
-    data["previewed"] = json.dumps({line["pk"]: line["value"] for line in lines})
+def _with_preview(posted: QueryDict, rule: str, value: object, lines: Sequence[dict[str, str]]) -> QueryDict:
+    data, clients = posted.copy(), {line["pk"]: line["value"] for line in lines}
+    data["previewed"] = json.dumps({"rule": rule, "value": str(value), "clients": clients})
     return data
+
+
+def _previewed(posted: Mapping[str, Any]) -> Mapping[str, object]:
+    """Return the clients of the preview and their values in it; none if it was of another rule or value."""
+    shown = load_object(posted["previewed"])
+    is_same = (shown.get("rule"), shown.get("value")) == (posted["rule"], str(posted["value"]))
+    clients = shown.get("clients")
+    return clients if is_same and isinstance(clients, dict) else {}
 
 
 def _warn_of_changed(request: HttpRequest, count: int) -> None:

@@ -114,9 +114,9 @@ def _read_parameters(tenant: Tenant, name: str, posted: QueryDict) -> Data:
 
 
 def _require_unchanged(target: Employee | VirtualNumber, seen: str | None) -> None:
-    """Raise ValidationError if the link or store is not the one that the page showed."""
+    """Raise ValidationError if the link or store is not, or not known to be, the one that the page showed."""
     now = target.link_state if isinstance(target, Employee) else target.site
-    if seen is not None and now != seen:
+    if now != seen:
         raise ValidationError(_("%(row)s has changed since you opened this page. Check again."), params={"row": target})
 
 

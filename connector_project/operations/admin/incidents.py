@@ -79,7 +79,8 @@ class IncidentAdmin(ReadOnlyAdmin):
         if name not in actions.ACTIONS:
             raise Http404
         if request.method == "POST":
-            _run(actions.ACTIONS[name], self, request, Incident.objects.filter(pk=pk))
+            seen = request.POST.get("seen", "")
+            _run(actions.ACTIONS[name], self, request, Incident.objects.filter(pk=pk), seen=seen)
         return redirect("admin:operations_incident_change", pk)
 
     def title_of(self, obj: Incident) -> str:
@@ -149,7 +150,12 @@ def _allowed(request: HttpRequest) -> list[actions.IncidentAction]:
 
 
 def _run(
-    action: actions.IncidentAction, _admin: IncidentAdmin, request: HttpRequest, queryset: QuerySet[Incident]
+    action: actions.IncidentAction,
+    _admin: IncidentAdmin,
+    request: HttpRequest,
+    queryset: QuerySet[Incident],
+    *,
+    seen: str | None = None,
 ) -> None:
     if action not in _allowed(request):
         raise PermissionDenied
@@ -158,7 +164,7 @@ def _run(
     except ValidationError as exc:
         return messages.error(request, " ".join(exc.messages))
     pks = queryset.order_by().values_list("pk", flat=True)
-    count = actions.apply(action, pks, by=request.user, note=note, now=timezone.now())
+    count = actions.apply(action, pks, seen=seen, by=request.user, note=note, now=timezone.now())
     if count:
         message = ngettext("%(count)d incident updated.", "%(count)d incidents updated.", count)
         return messages.success(request, message % {"count": count})

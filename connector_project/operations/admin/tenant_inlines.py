@@ -4,12 +4,13 @@ from datetime import datetime
 from typing import Any
 
 from django import forms
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from connector_project.core.admin.edit_forms import EditForm
 from connector_project.core.admin.edit_formsets import EditFormSet
+from connector_project.core.admin.editing import EditAdmin
 from connector_project.operations.admin.rules_form import ConfirmedRulesForm
 from connector_project.operations.alerts import denials
 from telephony import access_log
@@ -23,6 +24,7 @@ from tenants.forms import (
     status_choices,
 )
 from tenants.models import Connection, CrmConnection, Employee, Tenant, TransferRules, UisConnection, VirtualNumber
+from tenants.rules_form import RulesForm
 from tenants.status_labels import STATUS_FIELDS
 
 DENIAL = (full_field(Connection, "denied_at"), "denied_access")
@@ -142,6 +144,30 @@ class RulesInline(OnePerTenantInline):
         for name in STATUS_FIELDS:
             fields[name] = forms.ChoiceField(choices=choices, label=fields[name].label, initial=fields[name].initial)
         return formset
+
+
+class PartsAdmin(EditAdmin):
+    """Saves the parts together: what one of them does to another."""
+
+    def _create_formsets(self, request: HttpRequest, obj: Any, change: bool) -> Any:
+        """Let the numbers know the rules of the same page."""
+        formsets, inlines = super()._create_formsets(request, obj, change)  # type: ignore[misc]  # private to Django
+        rules = next((form for formset in formsets for form in formset.forms if isinstance(form, RulesForm)), None)
+        for formset in formsets:
+            if isinstance(formset, NumberFormSet):
+                formset.rules_form = rules
+        return formsets, inlines
+
+    def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
+        super().save_formset(request, form, formset, change)
+        if any(one.is_other_account for one in formset.forms if isinstance(one, CrmForm)):
+            messages.warning(
+                request,
+                _(
+                    "This is another CRM account, so all employees are unlinked. They are linked again by extension "
+                    "and e-mail. Check the employee mapping."
+                ),
+            )
 
 
 class NumberInline(admin.TabularInline[VirtualNumber, Tenant]):

@@ -16,7 +16,6 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from connector_project.core.admin.base import page, state_label, with_column_label, with_responsible
-from connector_project.core.admin.editing import EditAdmin
 from connector_project.operations import tenant_status
 from connector_project.operations.admin import tenant_inlines, tenant_panel
 from connector_project.operations.admin.activation_link import link_message
@@ -27,6 +26,7 @@ from connector_project.operations.admin.statistics import StatisticsMixin
 from connector_project.operations.admin.tenant_action import TenantAction
 from connector_project.operations.admin.tenant_actions import TENANT_ACTIONS
 from connector_project.operations.admin.tenant_filters import ProblemFilter, TenantStatusFilter
+from connector_project.operations.admin.tenant_inlines import PartsAdmin
 from connector_project.operations.admin.webhook_sources import WebhookSourcesMixin
 from connector_project.operations.tenant_status import StatusReport
 from crm import outdated_modules
@@ -57,7 +57,9 @@ class TenantChangeList(ChangeList):
 
 
 @admin.register(Tenant)
-class TenantAdmin(BulkRuleChangeMixin, MappingMixin, StatisticsMixin, MissedMixin, WebhookSourcesMixin, EditAdmin):
+class TenantAdmin(
+    BulkRuleChangeMixin, MappingMixin, StatisticsMixin, MissedMixin, WebhookSourcesMixin, tenant_inlines.PartsAdmin
+):
     """The list, a short form for a new client, the page of a client, and its actions."""
 
     list_display = ("name", "state", "reason", "calls_today", "last_event", "crm_address")
@@ -220,12 +222,12 @@ class ActionNotAllowed(Exception):
     """The action is not possible now; the text says why."""
 
 
-def _load_allowed(action: TenantAction, pk: int, *, version: str = "") -> Tenant:
+def _load_allowed(action: TenantAction, pk: int, *, version: str | None = None) -> Tenant:
     rows = Tenant.objects.select_related("uis", "crm", "rules", "check_run", "activation")
     tenant = get_object_or_404(rows, pk=pk)
     if refusal := action.refusal(tenant, timezone.now()):
         raise ActionNotAllowed(str(refusal))
-    if version and version != action.version(tenant):
+    if version is not None and version != action.version(tenant):
         raise ActionNotAllowed(gettext("Somebody else has just done this; nothing was changed again."))
     return tenant
 

@@ -62,15 +62,20 @@ ACTIONS = {action.name: action for action in (_ACKNOWLEDGE, _RESOLVE, _MUTE, _RE
 
 
 @transaction.atomic
-def apply(action: IncidentAction, pks: Iterable[int], *, by: audit.Actor, note: str, now: datetime) -> int:
+def apply(
+    action: IncidentAction, pks: Iterable[int], *, seen: str | None = None, by: audit.Actor, note: str, now: datetime
+) -> int:
     """Apply an action to those of the incidents whose state allows it; return how many.
 
-    Every user can read the note and the audit log, so phone numbers in it are masked.
+    With the version that a page showed, not to one that has changed since. Every user can read the note and the audit
+    log, so phone numbers in it are masked.
     """
     note = redact(note)
     rows = Incident.objects.filter(pk__in=list(pks), state__in=action.from_states).select_related("tenant")
     changes = []
     for row in rows.select_for_update(of=("self",)).order_by("pk"):
+        if seen not in {None, row.version}:
+            continue
         _set_state(row, action, by=by, note=note, now=now)
         try:
             with transaction.atomic():

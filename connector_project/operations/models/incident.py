@@ -8,6 +8,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
+from connector_project.core.admin.fingerprints import fingerprint
 from connector_project.core.choices import Choices
 from tenants.models import Tenant
 
@@ -81,6 +82,11 @@ class Incident(models.Model):
 
     def __str__(self) -> str:
         return f"#{self.pk}"
+
+    @property
+    def version(self) -> str:
+        """What a page sends back of what people did to it, to find out whether it has changed."""
+        return fingerprint("incident", str(self.pk), [self.state, self.acknowledged_by_id, self.note])
 
     @property
     def key(self) -> tuple[Any, ...]:

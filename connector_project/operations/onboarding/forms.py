@@ -7,7 +7,7 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from connector_project.core.admin.edit_forms import MergingForm, SecretField
-from crm import checks, user_linking
+from crm import checks
 from tenants import account_claims
 from tenants.models import Connection, Tenant, UisConnection
 
@@ -67,15 +67,12 @@ class KeysForm(MergingForm, forms.Form):
 
     def save(self) -> list[Connection]:
         """Store what was entered and restore suspended connections; return the connections that changed."""
-        typed, before = self.cleaned_data, self.tenant.crm.account
+        typed = self.cleaned_data
         new_values: dict[Connection, dict[str, str]] = {
             self.tenant.uis: {"brand": typed["brand"], "access_token": typed["access_token"]},
             self.tenant.crm: {"address": typed["address"], "key": typed["key"]},
         }
-        changed = [connection for connection, values in new_values.items() if connection.change(**values)]
-        if before not in {"", self.tenant.crm.account}:
-            user_linking.reset_links(self.tenant)
-        return changed
+        return [connection for connection, values in new_values.items() if connection.change(**values)]
 
 
 def account_of(typed: str) -> str:

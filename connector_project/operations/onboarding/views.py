@@ -186,7 +186,7 @@ def _number(request: HttpRequest, tenant: Tenant) -> HttpResponse:
             messages.error(request, _("Choose a number."))
             return _back(tenant)
         old = VirtualNumber.objects.filter(tenant=tenant, is_default=True).first()
-        if old != chosen and request.POST.get("seen", _seen(old)) != _seen(old):
+        if old != chosen and request.POST.get("seen") != _seen(old):
             messages.error(request, _("The number has changed since you opened this page. Check it and save again."))
             return _back(tenant)
         VirtualNumber.objects.filter(tenant=tenant).update(is_default=False)
