@@ -62,20 +62,20 @@ def _spellings(number: str) -> re.Pattern[str]:
     national = phone_numbers.national_part(number)
     country = number[: len(number) - len(national)]
     codes = [country, "8"] if country == "7" else [country]
-    prefix = "|".join(_spaced(code, _ANY_GAP) for code in codes if code)
+    prefix = "|".join(_escaped(code, _ANY_GAP) for code in codes if code)
     abroad = rf"(?:0{_ANY_GAP}0|8{_ANY_GAP}1{_ANY_GAP}0){_ANY_GAP}"
     head = rf"(?:(?:{_PLUS_FORMS}|{abroad})?(?:{prefix}){_ANY_GAP})"
     trunk = "" if country == "7" else f"(?:0{_ANY_GAP})?"
     is_optional = "?" if len(national) >= SHORTEST_WITHOUT_PLUS - 1 else ""
     start = head + is_optional + trunk if prefix else f"(?:{_PLUS_FORMS})?"
     before = r"(?:(?<!\d)|(?<=%\d\d)|(?<=\\u[0-9A-Fa-f]{4}))"
-    return re.compile(rf"{before}{start}[(\[]?{_spaced(national, _WIDE_GAP)}(?!\d)")
+    return re.compile(rf"{before}{start}[(\[]?{_escaped(national, _WIDE_GAP)}(?!\d)")
 
 
 @functools.lru_cache(maxsize=256)
 def _in_base64(number: str) -> re.Pattern[str]:
-    parts = "|".join(_base64_parts(number)) or "(?!)"
-    return re.compile(rf"(?<!{_BASE64}){_BASE64}*?(?:{parts}){_BASE64}*={{0,2}}")
+    escaped = "|".join(map(re.escape, _base64_parts(number))) or "(?!)"
+    return re.compile(rf"(?<!{_BASE64}){_BASE64}*?(?:{escaped}){_BASE64}*={{0,2}}")
 
 
 def _base64_parts(number: str) -> tuple[str, ...]:
@@ -84,7 +84,7 @@ def _base64_parts(number: str) -> tuple[str, ...]:
     return base64_parts(national) if len(national) >= SHORTEST_WITHOUT_PLUS - 1 else ()
 
 
-def _spaced(digits: str, gap: str) -> str:
+def _escaped(digits: str, gap: str) -> str:
     """Return the pattern of digits of any script, with gaps between them."""
     classes = _digit_classes()
     return gap.join(classes[int(one)] if one.isascii() and one.isdecimal() else re.escape(one) for one in digits)

@@ -29,6 +29,7 @@ from tenants.models import AuditLogEntry, Employee, Tenant, TransferRules, UisCo
 from tests import task_queue
 from tests.conftest import ANNA, CONTACT, IVAN, NUMBER, PETR
 from tests.fakes import retailcrm, uis, uis_recordings
+from tests.html_text import submit
 from tests.users import create_user
 
 OTHER_CONTACT = "79990000002"
@@ -549,7 +550,7 @@ def rejected(both, same_session, run_queue):
 def test_bulk_retry_of_one_tenant_does_not_change_the_other(client, ours, theirs, rejected, run_queue):
     client.force_login(create_user("sveta", "Support"))
     url = reverse("admin:telephony_bulkaction_preview", args=["RETRY"])
-    client.post(url, query_params={"reason": "CRM_REFUSED", "tenant__id__exact": ours.tenant.pk})
+    submit(client, url, query_params={"reason": "CRM_REFUSED", "tenant__id__exact": ours.tenant.pk})
     run_queue()
     assert (ours.call().state, theirs.call().state) == ("UPLOADED", "READY")
     assert (len(ours.crm.calls), theirs.crm.calls) == (1, [])
@@ -561,7 +562,7 @@ def test_bulk_retry_of_one_tenant_does_not_change_the_other(client, ours, theirs
 def test_bulk_skip_is_logged_for_each_tenant(client, both, rejected, run_queue):
     client.force_login(create_user("sveta", "Support"))
     url = reverse("admin:telephony_bulkaction_preview", args=["SKIP"])
-    client.post(url, {"reason": "no"}, query_params={"q": str(both[0].call().session_id)})
+    submit(client, url, {"reason": "no"}, query_params={"q": str(both[0].call().session_id)})
     run_queue()
     assert [shop.call().state for shop in both] == ["SKIPPED", "SKIPPED"]
     assert sorted(AuditLogEntry.objects.filter(action="CALLS_SKIPPED").values_list("tenant", "new")) == sorted(

@@ -26,7 +26,6 @@ from connector_project.operations.admin.statistics import StatisticsMixin
 from connector_project.operations.admin.tenant_action import TenantAction
 from connector_project.operations.admin.tenant_actions import TENANT_ACTIONS
 from connector_project.operations.admin.tenant_filters import ProblemFilter, TenantStatusFilter
-from connector_project.operations.admin.tenant_inlines import PartsAdmin
 from connector_project.operations.admin.webhook_sources import WebhookSourcesMixin
 from connector_project.operations.tenant_status import StatusReport
 from crm import outdated_modules
