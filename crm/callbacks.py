@@ -22,8 +22,12 @@ from tenants.models.tenant import validate_time_zone
 security = logging.logger("connector.security")
 
 
+@transactions.atomic
 def activity(tenant: Tenant, request: Mapping[str, str], *, now: datetime) -> Command:
-    """Process a switch of the module: off suspends the CRM connection, on ends that."""
+    """Process a switch of the module: off suspends the CRM connection, on ends that.
+
+    Stored and done at once: nothing would take up what a killed process leaves.
+    """
     command = commands.store(tenant, Command.Kind.ACTIVITY, request, now=now)
     data = parse_json_object(request.get("activity"))
     if data is None:
@@ -31,6 +35,7 @@ def activity(tenant: Tenant, request: Mapping[str, str], *, now: datetime) -> Co
     return _switch(command, is_on=_is_on(data), address=request.get("systemUrl", ""), now=now)
 
 
+@transactions.atomic
 def settings_changed(tenant: Tenant, request: Mapping[str, str], *, now: datetime) -> Command:
     """Store the account's time zone."""
     command = commands.store(tenant, Command.Kind.SETTINGS, request, now=now)
@@ -48,7 +53,6 @@ def settings_changed(tenant: Tenant, request: Mapping[str, str], *, now: datetim
     return command.close(Command.State.DONE, now=now)
 
 
-@transactions.atomic
 def _switch(command: Command, *, is_on: bool, address: str, now: datetime) -> Command:
     """Do what the callback says, unless the client was disconnected since it came."""
     tenant = Tenant.objects.lock(command.tenant_id)

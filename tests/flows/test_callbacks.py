@@ -10,6 +10,7 @@ from connector_project.core.secret_tokens import columns
 from connector_project.operations.onboarding import steps
 from crm import integration_module
 from crm import tasks as crm_tasks
+from crm.models import Command
 from telephony import tasks as uis_tasks
 from tests.conftest import CONTACT, CRM_HOST, IVAN, NUMBER
 
@@ -109,6 +110,22 @@ def test_activity_is_parsed_in_any_format(send_callback, activity):
     send_callback(active=False)
     assert send_callback(activity=activity) == (200, True, "")
     assert send_callback(activity='{"active": "false"}') == (200, True, "telephony_off")
+
+
+@pytest.mark.parametrize("kind", ["activity", "settings"])
+def test_process_that_ends_in_a_callback_leaves_nothing_half_done(send_callback, client, tenant, monkeypatch, kind):
+    def end(*_args, **_kwargs):
+        raise SystemExit
+
+    monkeypatch.setattr(Command, "close", end)
+    zone = tenant.crm.time_zone
+    form = {"clientId": tenant.crm.client_id, "activity": '{"active": false}'}
+    with pytest.raises(SystemExit):
+        client.post(
+            f"/hooks/retailcrm/{tenant.crm.hook}/{kind}/", form | {"settings": '{"timezone": {"value": "UTC"}}'}
+        )
+    tenant.crm.refresh_from_db()
+    assert (tenant.crm.denied_code, tenant.crm.time_zone, Command.objects.count()) == ("", zone, 0)
 
 
 @pytest.mark.parametrize("activity", ["", "nonsense", "[]", "[" * 20_000, '{"a":' * 10_000])
