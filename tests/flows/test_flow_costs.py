@@ -98,7 +98,7 @@ def flows(client, tenant, pbx, crm, notify, run_queue):
         ("answered", 53, 130),
         ("click", 16, 26),
         ("status", 17, 20),
-        ("sync", 27, 81),
+        ("sync", 28, 83),
     ],
 )
 def test_flow_crosses_no_more_modules_than_now(flows, flow, modules, calls):
