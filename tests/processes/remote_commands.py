@@ -99,10 +99,15 @@ def count_states() -> dict[str, int]:
     return dict(Counter(Call.objects.values_list("state", flat=True)))
 
 
+def count_queued() -> int:
+    """Return the number of entries in both queues."""
+    return int(task_queue.depth("default") + task_queue.depth("fast"))
+
+
 def unfinished() -> list[str]:
     """Describe everything that waits, for the message of a failed test."""
     return [
-        f"now {timezone.now()}, queued {task_queue.depth('default')} and {task_queue.depth('fast')}",
+        f"now {timezone.now()}, queued {count_queued()}",
         *(
             f"notification {stored.session_id} {stored.outcome}: {_attempts(stored)}"
             for stored in Notification.objects.exclude(next_attempt_at=None)
@@ -232,6 +237,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
         calls,
         count_open,
         count_states,
+        count_queued,
         unfinished,
         count_claimed,
         open_popups,
