@@ -459,10 +459,15 @@ def test_account_that_refuses_to_sort_is_read_unsorted():
     assert ["sort" in params for _method, params in transport.calls] == [True, False, False]
 
 
-def test_other_refusals_of_a_list_are_raised():
-    refused = {"error": {"code": -32003, "message": "no", "data": {"mnemonic": "forbidden"}}}
-    with pytest.raises(http_client.AccessDenied):
-        FakeTransport(refused).client().employees()
+@pytest.mark.parametrize(
+    ("code", "mnemonic", "error"),
+    [(-32003, "forbidden", http_client.AccessDenied), (-32602, "invalid_parameter_value", http_client.RemoteRejected)],
+)
+def test_other_refusals_of_a_list_are_raised(code, mnemonic, error):
+    transport = FakeTransport({"error": {"code": code, "message": "no", "data": {"mnemonic": mnemonic}}})
+    with pytest.raises(error):
+        transport.client().employees()
+    assert len(transport.calls) == 1
 
 
 def test_legs_of_a_long_window_are_requested_three_months_at_a_time():
