@@ -541,6 +541,21 @@ def test_message_that_the_receiver_never_takes_holds_up_no_other(clock, receiver
 
 
 @pytest.mark.usefixtures("_channels", "db")
+def test_messages_that_failed_at_once_do_not_wait_for_each_other(clock, receiver):
+    """Two workers sent them, and both were refused."""
+    for number in range(3):
+        AlertDelivery.objects.create(
+            channel="WEBHOOK", subject="", body=f'{{"is": {number}}}', created_at=timezone.now(), attempts=1
+        )
+    AlertDelivery.objects.update(next_attempt_at=timezone.now())
+    for _minute in range(5):
+        clock.shift(MINUTE)
+        delivery.resume_due(now=timezone.now(), queue="default")
+        task_queue.drain()
+    assert sorted(one["is"] for one in receiver.received) == [0, 1, 2]
+
+
+@pytest.mark.usefixtures("_channels", "db")
 def test_receiver_that_hangs_for_long_is_tried_with_one_message_a_minute(clock, receiver):
     for number in range(5):
         AlertDelivery.objects.create(

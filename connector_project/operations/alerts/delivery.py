@@ -67,9 +67,14 @@ def signature(message_id: str, sent_at: int, body: str, *, secret: str) -> str:
 
 
 def _receiver_retry_at(alert: AlertDelivery, *, now: datetime) -> datetime | None:
-    """Return when the receiver is tried again, if it has failed to take another message: one message tries it."""
+    """Return when the receiver is tried again, if it has failed to take another message: one message tries it.
+
+    Of several that were tried, all but the oldest wait: they must not wait for each other.
+    """
     others = AlertDelivery.objects.filter(channel=alert.channel, state=State.WAITING, claim_token=None)
     failed = others.exclude(pk=alert.pk).filter(attempts__gt=0, next_attempt_at__gt=now)
+    if alert.attempts > 1:  # the claim counts as one
+        failed = failed.filter(pk__lt=alert.pk)
     held = (_holds_others_until(tries, at) for tries, at in failed.values_list("attempts", "next_attempt_at") if at)
     return min((until for until in held if until > now), default=None)
 
