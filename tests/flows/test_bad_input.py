@@ -140,6 +140,14 @@ def test_bad_value_in_every_field_is_no_failure(form_of, name):
         send(dict.fromkeys(fields, bad) | kept)
 
 
+@pytest.mark.parametrize("count", ["0", "-1"])
+def test_row_that_is_sent_as_new_is_rejected(form_of, count):
+    fields, send = form_of("tenant")
+    counts = [name for name in fields if name.endswith("-INITIAL_FORMS") and fields[name] != "0"]
+    assert {name: send(fields | {name: count}) for name in counts} == dict.fromkeys(counts, 200)
+    assert len(counts) == 4
+
+
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("bad", [*BAD, "missing"])
 @pytest.mark.parametrize("name", NAMES)

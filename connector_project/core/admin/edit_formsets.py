@@ -39,11 +39,19 @@ class EditFormSet(forms.BaseInlineFormSet[Any, Any, Any]):
 
     def clean(self) -> None:
         super().clean()
-        if any(form.instance._state.adding for form in self.initial_forms):
+        if any(form.instance._state.adding for form in self.initial_forms) or self._has_rows_as_new():
             raise ValidationError(gettext("A row of this page no longer exists. Reload the page."))
         if outdated := [str(form.instance) for form in self.deleted_forms if form.is_outdated()]:
             message = gettext("Changed since you opened this page: %(rows)s. Check, and delete again.")
             raise ValidationError(message % {"rows": ", ".join(outdated)})
+
+    def _has_rows_as_new(self) -> bool:
+        """Return whether the page sends as new what is a row already: its counts are wrong."""
+        key = self.fk.model._meta.pk.name
+        if any(self.data.get(f"{form.prefix}-{key}") for form in self.extra_forms):
+            return True
+        is_one_per_parent = self.fk.unique and self.instance.pk and any(form.has_changed() for form in self.extra_forms)
+        return bool(is_one_per_parent) and super().get_queryset().exists()
 
     def validate_unique(self) -> None:
         """Report values that several rows would have, rows included that the page does not show."""
