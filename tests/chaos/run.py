@@ -125,10 +125,13 @@ class Run:
         """Run the schedules until everything is finished, or until the time limit, when something must be stuck."""
         began_at = self.clock.now()
         self.clock.run_until(began_at + POLL_INTERVAL)
-        while idle.is_open(self.truth, self.clock.now()) and self.clock.now() < began_at + self.size.quiet:
+        while self._is_open() and self.clock.now() < began_at + self.size.quiet:
             self.workers.pace = 1 if self.clock.now() < began_at + HOUR else SLOW_PACE
             self.clock.run_until(self.clock.now() + POLL_INTERVAL)
         self.workers.pace = 1
+
+    def _is_open(self) -> bool:
+        return idle.is_open(self.truth, self.clock.now()) or any(lasting.not_found(self.tenants, self.truth))
 
     @contextlib.contextmanager
     def _patched(self) -> Iterator[None]:
