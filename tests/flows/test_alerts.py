@@ -502,12 +502,16 @@ def test_retry_after_of_the_receiver_is_respected(minutes, receiver, shop):
     assert len(receiver.received) == 1
 
 
+def create_messages(*bodies, attempts=0):
+    now = timezone.now()
+    for body in bodies:
+        row = {"subject": body, "body": body, "attempts": attempts, "next_attempt_at": now}
+        AlertDelivery.objects.create(channel="WEBHOOK", created_at=now, **row)
+
+
 @pytest.mark.usefixtures("_channels", "db")
 def test_hanging_receiver_is_tried_with_one_of_many_messages(clock, receiver):
-    for number in range(10):
-        AlertDelivery.objects.create(
-            channel="WEBHOOK", subject=str(number), body="{}", created_at=timezone.now(), next_attempt_at=timezone.now()
-        )
+    create_messages(*["{}"] * 10)
     receiver.hangs = True
     delivery.resume_due(now=timezone.now(), queue="default")
     task_queue.drain()
@@ -523,16 +527,11 @@ def test_hanging_receiver_is_tried_with_one_of_many_messages(clock, receiver):
 
 @pytest.mark.usefixtures("_channels", "db")
 def test_message_that_the_receiver_never_takes_holds_up_no_other(clock, receiver):
-    def create(body):
-        AlertDelivery.objects.create(
-            channel="WEBHOOK", subject=body, body=body, created_at=timezone.now(), next_attempt_at=timezone.now()
-        )
-
     receiver.refuses = b"poison"
-    create('{"is": "poison"}')
+    create_messages('{"is": "poison"}')
     for number in range(12):
         if number == 6:
-            create('{"is": "good"}')
+            create_messages('{"is": "good"}')
         clock.shift(MINUTE)
         delivery.resume_due(now=timezone.now(), queue="default")
         task_queue.drain()
@@ -543,11 +542,7 @@ def test_message_that_the_receiver_never_takes_holds_up_no_other(clock, receiver
 @pytest.mark.usefixtures("_channels", "db")
 def test_messages_that_failed_at_once_do_not_wait_for_each_other(clock, receiver):
     """Two workers sent them, and both were refused."""
-    for number in range(3):
-        AlertDelivery.objects.create(
-            channel="WEBHOOK", subject="", body=f'{{"is": {number}}}', created_at=timezone.now(), attempts=1
-        )
-    AlertDelivery.objects.update(next_attempt_at=timezone.now())
+    create_messages(*[f'{{"is": {number}}}' for number in range(3)], attempts=1)
     for _minute in range(5):
         clock.shift(MINUTE)
         delivery.resume_due(now=timezone.now(), queue="default")
@@ -557,12 +552,8 @@ def test_messages_that_failed_at_once_do_not_wait_for_each_other(clock, receiver
 
 @pytest.mark.usefixtures("_channels", "db")
 def test_receiver_that_hangs_for_long_is_tried_with_one_message_a_minute(clock, receiver):
-    for number in range(5):
-        AlertDelivery.objects.create(
-            channel="WEBHOOK", subject=str(number), body="{}", created_at=timezone.now(), next_attempt_at=timezone.now()
-        )
+    create_messages(*["{}"] * 5, attempts=delivery.SUSPECT_AFTER_TRIES + 1)
     receiver.hangs = True
-    AlertDelivery.objects.update(attempts=delivery.SUSPECT_AFTER_TRIES + 1)
     for _minute in range(10):
         clock.shift(MINUTE)
         delivery.resume_due(now=timezone.now(), queue="default")
