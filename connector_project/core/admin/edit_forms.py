@@ -15,7 +15,7 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from connector_project.core.admin import fingerprints
+from connector_project.core.admin import field_values, fingerprints
 from connector_project.core.check_results import Text
 
 LONGEST_KEY = 300
@@ -142,7 +142,7 @@ class MergingForm(forms.BaseForm):
         return message % {"field": self.fields[address].label, "value": self._shown_value(address), "who": who}
 
     def _shown_value(self, name: str) -> str:
-        return _shown(self.fields[name], self.stored_value(name)) or "–"
+        return field_values.shown(self.fields[name], self.stored_value(name)) or "–"
 
     @functools.cached_property
     def _opened(self) -> Mapping[str, str]:
@@ -159,7 +159,7 @@ class MergingForm(forms.BaseForm):
                 continue
             typed = self._typed(name)
             if typed is not None and self._fingerprint(name, typed) == self._opened[name]:
-                kept[self.add_prefix(name)] = _as_input(self.fields[name], stored)
+                kept[self.add_prefix(name)] = field_values.as_input(self.fields[name], stored)
             elif typed is None or fingerprints.as_text(typed) != fingerprints.as_text(stored):
                 conflicts.append(name)
         new_keys = [name for name in conflicts if self._is_left_empty(name)]
@@ -237,21 +237,3 @@ class EditForm(MergingForm, forms.ModelForm[Any]):
 def dump(shown: Sequence[MergingForm]) -> str:
     """Return the content of the hidden input for a page with these forms."""
     return json.dumps({form.opened_as(): form.fingerprints() for form in shown if form.opened_as()})
-
-
-def _as_input(field: forms.Field, value: Any) -> Any:
-    """Return a stored value as a widget would return it from the input."""
-    if isinstance(field, forms.MultiValueField):
-        return field.widget.decompress(value)
-    return field.prepare_value(value)
-
-
-def _shown(field: forms.Field, value: Any) -> str:
-    if isinstance(field, forms.ModelChoiceField):
-        keys = value if isinstance(value, list | tuple) else [value]
-        rows = field.queryset.filter(pk__in=[getattr(one, "pk", one) for one in keys if one]) if field.queryset else ()
-        return ", ".join(str(row) for row in rows)
-    if isinstance(value, bool):
-        return gettext("yes") if value else gettext("no")
-    prepared = field.prepare_value(value)
-    return str(dict(getattr(field, "choices", ())).get(prepared, "" if prepared is None else prepared))
