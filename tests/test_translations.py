@@ -190,6 +190,11 @@ def test_complete_catalogue_has_no_faults(po, root):
             "одна карточка",
             "“%(count)d card” has other placeholders in its translation “одна карточка”.",
         ),
+        (
+            '#: shop/templates/page.html\nmsgid "heading"',
+            '#: shop/code.py\nmsgid "heading"',
+            "“heading” is in other files than django.po says; run `make translations`.",
+        ),
         ("заголовок", "шапка", "django.mo is not what django.po compiles to; run `make translations`."),
     ],
 )

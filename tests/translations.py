@@ -95,11 +95,8 @@ def faults(po: Path = PO, root: Path = ROOT) -> Iterator[str]:
     except (OSError, PoFileError) as exc:
         yield f"{po.name} cannot be read: {exc}."
         return
-    wanted, kept = texts(root), {Text.of(message): message for message in catalog if message.id}
-    for text in sorted(wanted.keys() - kept.keys()):
-        yield f"{text} ({', '.join(sorted(wanted[text]))}) is missing from {po.name}; {FIX}, then translate it."
-    for text in sorted(kept.keys() - wanted.keys()):
-        yield f"{text} is in {po.name}, but unused; {FIX}."
+    kept = {Text.of(message): message for message in catalog if message.id}
+    yield from _differences(kept, texts(root), po.name)
     for message in catalog.obsolete.values():
         yield f"{Text.of(message)} is obsolete in {po.name}; {FIX}."
     for text, message in kept.items():
@@ -120,6 +117,17 @@ def texts(root: Path = ROOT) -> dict[Text, set[str]]:
     return {
         text: files for text, files in found.items() if text.plural or (text.singular, text.context) not in with_plural
     }
+
+
+def _differences(kept: Mapping[Text, Message], wanted: Mapping[Text, set[str]], name: str) -> Iterator[str]:
+    """Compare the texts of the catalogue with those of the code."""
+    for text in sorted(wanted.keys() - kept.keys()):
+        yield f"{text} ({', '.join(sorted(wanted[text]))}) is missing from {name}; {FIX}, then translate it."
+    for text in sorted(kept.keys() - wanted.keys()):
+        yield f"{text} is in {name}, but unused; {FIX}."
+    for text in sorted(kept.keys() & wanted.keys()):
+        if {file for file, _line in kept[text].locations} != wanted[text]:
+            yield f"{text} is in other files than {name} says; {FIX}."
 
 
 def _sources(root: Path) -> Iterator[Path]:
