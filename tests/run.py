@@ -66,11 +66,12 @@ def ci() -> list[Step]:
 
 
 def everything() -> list[Step]:
-    """Return the steps with everything."""
+    """Return the steps with everything. One exhaustive case may send a hundred pages."""
+    patient = ("--timeout=600",)
     return [
-        _in_one_process("SQLite", "not processes", "--cov", f"--cov-fail-under={MINIMUM_COVERAGE}"),
+        _in_one_process("SQLite", "not processes", *patient, "--cov", f"--cov-fail-under={MINIMUM_COVERAGE}"),
         _full_coverage(),
-        _in_one_process("PostgreSQL", "not processes", database=POSTGRES),
+        _in_one_process("PostgreSQL", "not processes", *patient, database=POSTGRES),
         _with_processes("Processes and browser", "processes"),
         _chaos("1-100"),
     ]
