@@ -1,8 +1,8 @@
 """Decides which rows of a vendor's list are gone. One answer is no verdict: it may be empty, narrowed or cut short.
 
 A row is gone when two answers some minutes apart lack it. A list that is empty, or shorter by more than a third than
-what we know, removes nothing until it has been so for a day or a person accepts it. A list with fewer rows than the
-vendor states says nothing about absence.
+what we know, removes nothing until a person accepts it: rights may be missing for days. A list with fewer rows than
+the vendor states says nothing about absence.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -17,7 +17,6 @@ from tenants.models.remote_list import RemoteList
 from tenants.models.tenant import Tenant
 
 CONFIRMED_AFTER = timedelta(minutes=5)
-ACCEPTED_AFTER = timedelta(hours=24)
 READ_AGAIN_AFTER = timedelta(minutes=5)
 READ_AGAIN_FOR = timedelta(hours=1)  # then the hourly sync is enough
 
@@ -66,8 +65,7 @@ def update(row: RemoteList, known: Collection[str], reading: Reading) -> set[str
 def _is_gone(row: RemoteList, since: datetime) -> bool:
     if row.short_since is None:
         return row.asked_at - since >= CONFIRMED_AFTER
-    is_accepted = row.accepted_at is not None and since <= row.accepted_at
-    return is_accepted or row.asked_at - since >= ACCEPTED_AFTER
+    return row.accepted_at is not None and since <= row.accepted_at
 
 
 def _read_again_at(row: RemoteList, absent_since: Collection[datetime]) -> datetime | None:

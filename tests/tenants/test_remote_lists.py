@@ -56,22 +56,12 @@ def test_row_that_was_seen_in_between_is_missing_for_the_first_time():
 
 
 @pytest.mark.parametrize("missing", [KNOWN, KNOWN[:4]])
-@pytest.mark.parametrize(
-    ("after", "is_gone"), [(6 * MINUTES, False), (timedelta(hours=23), False), (timedelta(hours=24), True)]
-)
-def test_short_list_is_believed_after_a_day(missing, after, is_gone):
+@pytest.mark.parametrize("after", [6 * MINUTES, timedelta(hours=24), timedelta(days=60)])
+def test_short_list_is_not_believed_however_long_it_lasts(missing, after):
     row = RemoteList()
     assert read(row, *missing) == []
+    assert read(row, *missing, after=after) == []
     assert row.short_since == NOW
-    assert read(row, *missing, after=after) == (missing if is_gone else [])
-    assert (row.short_since is None) == is_gone
-
-
-def test_day_begins_anew_for_a_row_that_came_back_meanwhile():
-    row = RemoteList()
-    read(row, *KNOWN[:5])
-    read(row, *KNOWN[:4], after=timedelta(hours=20))
-    assert read(row, *KNOWN[:5], after=timedelta(hours=24)) == KNOWN[:4]
 
 
 def test_sight_in_a_short_list_is_no_sight_for_a_list_of_the_usual_length():
@@ -82,7 +72,7 @@ def test_sight_in_a_short_list_is_no_sight_for_a_list_of_the_usual_length():
     assert read(row, "1", after=11 * MINUTES) == ["1"]
 
 
-def test_sight_in_a_list_of_the_usual_length_does_not_shorten_the_day():
+def test_sight_in_a_list_of_the_usual_length_is_no_sight_for_a_short_list():
     row = RemoteList()
     read(row, "1")
     assert read(row, *KNOWN, after=6 * MINUTES) == []

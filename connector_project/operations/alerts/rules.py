@@ -182,7 +182,7 @@ class ShortList(Rule):
             text = gettext(
                 "The list of %(list)s is much shorter since %(moment)s: %(received)s instead of %(known)s. Nothing was "
                 "removed. Check the rights of the key. If the list is right, press “Accept the shorter list” on the "
-                "client's page; after 24 hours it is accepted anyway."
+                "client's page."
             )
         return text % (context | {"list": RemoteList.Kind(context["list"]).label})
 
