@@ -159,7 +159,7 @@ class _Body(BaseModel):
             "number": self.virtual_phone_number,
             "direction": self._direction(),
             "employee_id": self.employee_id,
-            "is_internal": bool(self.is_internal) or phone_numbers.is_internal(self.contact_phone_number),
+            "is_internal": self.is_internal,
         }
         match self.event:
             case Event.WAITING | Event.OUTGOING:

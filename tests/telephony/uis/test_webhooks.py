@@ -599,18 +599,22 @@ def test_direction_is_that_of_the_event_or_the_reported_one(event, reported, dir
 
 
 @pytest.mark.parametrize(
-    ("values", "is_internal"),
+    ("values", "is_internal", "is_of_colleagues"),
     [
-        ({"is_internal": True, "contact_phone_number": CALLER}, True),
-        ({"is_internal": "1"}, True),
-        ({"is_internal": False, "contact_phone_number": "101"}, True),
-        ({"contact_phone_number": "101"}, True),
-        ({"contact_phone_number": CALLER}, False),
-        ({}, False),
+        ({"is_internal": True, "contact_phone_number": CALLER}, True, True),
+        ({"is_internal": "1"}, True, True),
+        ({"is_internal": False, "contact_phone_number": "112"}, False, False),
+        ({"is_internal": "false", "contact_phone_number": "900"}, False, False),
+        ({"is_internal": "{{is_internal}}", "contact_phone_number": "101"}, None, True),
+        ({"contact_phone_number": "101"}, None, True),
+        ({"contact_phone_number": CALLER}, None, False),
+        ({"contact_phone_number": "0"}, None, False),
+        ({}, None, False),
     ],
 )
-def test_is_internal_is_reported_or_derived_from_the_contact(values, is_internal):
-    assert parse_end(**values).is_internal is is_internal
+def test_is_internal_is_what_uis_says_else_derived_from_the_contact(values, is_internal, is_of_colleagues):
+    event = parse_end(**values)
+    assert (event.is_internal, event.is_of_colleagues) == (is_internal, is_of_colleagues)
 
 
 @pytest.mark.parametrize(
