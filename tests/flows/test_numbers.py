@@ -1,18 +1,21 @@
 """Numbers through their two entrances: what UIS wrote is believed, what people typed is read in the home country."""
 
 import random
+from datetime import timedelta
+from io import StringIO
 
 import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.urls import reverse
-from django.utils import translation
+from django.utils import timezone, translation
 
+from crm import tasks
 from crm.models import Command
 from telephony.models import Call
-from tenants.models import Tenant, UisConnection, VirtualNumber
+from tenants.models import CrmUser, Tenant, TransferRules, UisConnection, VirtualNumber
 from tests import html_text
-from tests.conftest import CONTACT, IVAN, NUMBER
+from tests.conftest import IVAN, NUMBER
 from tests.core.test_number_grammars import COUNTRIES, typed_main
 from tests.users import create_user
 
@@ -167,6 +170,18 @@ def test_number_that_uis_wrote_is_the_same_on_card_and_in_history(notify, pbx, c
     assert [one["phone"] for one in crm.calls] == [phone]
 
 
+def test_report_and_legs_are_read_like_notifications(pbx, crm, tenant, run_queue):
+    began = timezone.now() - timedelta(hours=1)
+    for told, _phone in VENDOR_FORMS:
+        pbx.call(contact=told, number=NUMBER, started_at=began, talks=[(IVAN, 20)])
+    today = timezone.localtime().replace(hour=0, minute=0)
+    period = (today - timedelta(days=1), today + timedelta(days=1))
+    since, till = (moment.isoformat() for moment in period)
+    call_command("reconcile_calls", "--tenant", tenant.slug, "--from", since, "--till", till, stdout=StringIO())
+    run_queue()
+    assert sorted(one["phone"] for one in crm.calls) == sorted(phone for _told, phone in VENDOR_FORMS)
+
+
 @pytest.mark.parametrize("told", ["112", "900", "101", "0611", "15555"])
 @pytest.mark.parametrize("stated", [False, "false"])
 def test_short_number_that_uis_calls_external_is_no_colleague(notify, pbx, crm, tenant, told, stated):
@@ -268,6 +283,67 @@ def test_number_added_by_hand_is_stored_as_uis_writes_it(client, tenant, country
     assert numbers == {NUMBER, "74950000002"} | ({stored} if stored else set())
 
 
+@pytest.mark.parametrize(
+    ("country", "entry", "contact", "is_skipped"),
+    [
+        ("GB", "020 7946 0018", "442079460018", True),
+        ("GB", "020*", "442079460018", True),
+        ("GB", "0161*", "442079460018", False),
+        ("HK", "2123 4567", "85221234567", True),
+        ("HK", "8800*", "78005553535", False),
+        ("KZ", "8 701 123-45-67", "77011234567", True),
+        ("RU", "8800*", "78005553535", True),
+        ("RU", "84951234567", "84951234567", False),
+        ("RU", "+84951234567", "84951234567", True),
+        ("RU", "112", "112", True),
+    ],
+)
+def test_contacts_of_rules_are_of_the_home_country(notify, pbx, crm, tenant, country, entry, contact, is_skipped):
+    set_home(tenant, country=country)
+    TransferRules.objects.update(contact_filter="EXCEPT", contacts=entry)
+    call = pbx.call(contact=contact, number=NUMBER, talks=[(IVAN, 20)])
+    notify(call.notification("call_end") | {"is_internal": False})
+    assert Call.objects.get().skip_reason == ("CONTACT" if is_skipped else "")
+
+
+@pytest.mark.parametrize(
+    ("country", "typed", "stored"),
+    [
+        ("RU", "8 (926) 111-22-38 доб. 1", "79261112238"),
+        ("GB", "020 7946 0018", "442079460018"),
+        ("RU", "+852 2123 4567", "85221234567"),
+        ("RU", "101", ""),
+        ("RU", "нет", ""),
+    ],
+)
+def test_phones_of_crm_users_are_read_as_typed(tenant, crm, run_queue, country, typed, stored):
+    set_home(tenant, country=country)
+    crm.users[27]["phone"] = typed
+    tasks.link_users(tenant.pk)
+    run_queue()
+    assert CrmUser.objects.get(crm_id=27).phone == stored
+
+
+@pytest.mark.parametrize(
+    ("zone", "typed", "stored"),
+    [
+        ("Europe/Moscow", "8 (495) 123-45-67", "74951234567"),
+        ("Europe/London", "020 7946 0018", "442079460018"),
+        ("Asia/Hong_Kong", "2123 4567", "85221234567"),
+        ("Europe/Moscow", "101", None),
+        ("Europe/Moscow", "020 7946 0018", None),
+    ],
+)
+def test_number_of_a_new_client_is_read_in_their_country(db, zone, typed, stored):
+    arguments = ("New", "--crm-url", "https://new.retailcrm.ru", "--virtual-number", typed, "--timezone", zone)
+    if stored is None:
+        with pytest.raises((CommandError, SystemExit)):
+            call_command("add_tenant", *arguments, stdout=StringIO(), stderr=StringIO())
+    else:
+        call_command("add_tenant", *arguments, stdout=StringIO())
+    assert list(VirtualNumber.objects.values_list("number", flat=True)) == ([stored] if stored else [])
+
+
 def test_home_country_is_chosen_on_the_clients_page(client, tenant):
     client.force_login(create_user("olga", "Operator"))
     url = reverse("admin:tenants_tenant_change", args=[tenant.pk])
@@ -276,4 +352,3 @@ def test_home_country_is_chosen_on_the_clients_page(client, tenant):
     assert client.post(url, form | {"home_country": "KZ"}).status_code == 302
     assert client.post(url, form | {"home_country": "XX"}).status_code == 200
     assert Tenant.objects.get().home_country == "KZ"
-    assert CONTACT
