@@ -155,15 +155,15 @@ def _employee(tenant: Tenant, *, code: str, user_id: str) -> Employee | None:
 
 def _prepare_call(command: Command, employee: Employee, *, now: datetime) -> Command.Reason | None:
     tenant, params = command.tenant, command.params
-    is_russian = tenant.uis.is_russian
-    contact = phone_numbers.normalise(params.get("phone"), is_russian=is_russian)
-    if not phone_numbers.is_external(contact):
+    region, named = tenant.uis.region, params.get("externalPhone")
+    dialled = phone_numbers.from_person(params.get("phone"), region=region)
+    if dialled is None:
         return Reason.BAD_PHONE  # What was sent is in `params`: the column holds no more than a number.
-    command.contact = contact
+    command.contact, command.extension = dialled
     if outbound.is_caller_id_number(tenant, command.contact):
         return Reason.OWN_NUMBER
-    store_number = phone_numbers.normalise(params.get("externalPhone"), is_russian=is_russian)
-    command.number = outbound.number_for(employee, requested=store_number)
+    store_number = phone_numbers.from_person(named, region=region) if named else None
+    command.number = outbound.number_for(employee, requested=store_number.digits if store_number else "")
     if not command.number:
         return Reason.NO_NUMBER
     return Reason.REPEATED if _is_double_click(command, employee, now=now) else None
@@ -173,7 +173,11 @@ def _is_double_click(command: Command, employee: Employee, *, now: datetime) -> 
     """Return whether this employee just clicked this number. The lock serialises simultaneous requests."""
     Employee.objects.select_for_update(no_key=True).get(pk=employee.pk)
     before = Command.objects.filter(
-        tenant=command.tenant, kind=Kind.MAKE_CALL, employee=employee, contact=command.contact
+        tenant=command.tenant,
+        kind=Kind.MAKE_CALL,
+        employee=employee,
+        contact=command.contact,
+        extension=command.extension,
     ).exclude(state=State.REFUSED)
     return before.filter(received_at__gt=now - DOUBLE_CLICK).exclude(pk=command.pk).exists()
 
@@ -196,7 +200,11 @@ def _make_call(command: Command, *, now: datetime) -> Outcome:
         return Ended(state=State.FAILED, reason=Reason.STALE)
     try:
         session_id = outbound.start_call(
-            command.employee, contact=command.contact, number=command.number, external_id=command.external_id
+            command.employee,
+            contact=command.contact,
+            extension=command.extension,
+            number=command.number,
+            external_id=command.external_id,
         )
     except http_client.RemoteError as exc:
         return _failed(command, exc, if_unknown=Reason.NOT_REPEATED, now=now)

@@ -98,7 +98,7 @@ def _rule_input(event: RingingEvent) -> RuleInput:
     return RuleInput(
         direction=event.direction or "in",
         is_answered=False,
-        is_internal=event.is_internal,
+        is_internal=event.is_of_colleagues,
         contact=event.contact,
         number=event.number,
         employees=(event.employee_id,) if event.employee_id else (),

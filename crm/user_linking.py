@@ -134,13 +134,13 @@ def sync_crm_users(tenant: Tenant, users: UserList, *, now: datetime) -> None:
 
 
 def _row(tenant: Tenant, user: User) -> CrmUser:
-    phone = phone_numbers.normalise(user.phone, is_russian=tenant.uis.is_russian)
+    phone = phone_numbers.from_person(user.phone, region=tenant.uis.region)
     return CrmUser(
         tenant=tenant,
         crm_id=user.user_id,
         name=user.name[:250],
         email=user.email[:250],
-        phone=phone[:32],
+        phone=phone.digits if phone else "",
         is_active=user.is_active,
     )
 

@@ -116,7 +116,7 @@ def uis_client(connection: UisConnection, *, is_live: bool = False, on_wait: OnW
             counts_failures=False,
         ),
         zone=connection.zone,
-        is_russian=connection.is_russian,
+        region=connection.region,
         agent_user_id=connection.agent_user_id,
         supports_in_operator=connection.supports_in_operator,
     )

@@ -13,9 +13,10 @@ from django.utils.translation import gettext
 
 from connector_project.core import logging, phone_numbers
 from telephony import access_log
-from tenants import permissions
+from tenants import home_region, permissions
 from tenants.models import ApiKey, User
 from tenants.visibility import NOTHING, Reader
+from tenants.visible_filters import home_regions
 
 logger = logging.logger(__name__)
 
@@ -24,6 +25,7 @@ SHOWN_DIGITS = 4  # that a masked number shows
 SHORTEST_COMPLETE = 10  # digits of a complete number that is typed without a plus
 # Complete numbers in an hour: three hidden digits have a thousand values. Readers of whole numbers have no limit.
 MAX_PER_HOUR = 20
+_BEGINNING = re.compile(r"[+(\s]*[0-9]")
 _NUMBER = re.compile(r"[\d\s()+.–-]+")
 # Of a name that may hold a number.
 _MANY_DIGITS = r"\d(?:\D*\d){6}"
@@ -50,9 +52,18 @@ def is_complete(text: str) -> bool:
     return is_number(text) and is_long and len(digits) <= phone_numbers.LONGEST
 
 
-def possible_numbers(text: str) -> list[str]:
-    """Return what a complete number may be: read as a Russian one, and as an international one."""
-    return sorted({phone_numbers.normalise(text.strip(), is_russian=is_russian) for is_russian in (True, False)})
+def cleaned(text: str) -> str:
+    """Return a search term; of a number with an extension or other text after it, the number with a plus."""
+    is_begun = not is_number(text) and _BEGINNING.match(text)
+    typed = phone_numbers.from_person(text, region=home_region.RUSSIA) if is_begun else None
+    return phone_numbers.e164(typed.digits) if typed else text.strip()
+
+
+def possible_numbers(text: str, reader: Reader) -> list[str]:
+    """Return what a number may be: as typed in the home country of any client of the reader, or as UIS writes it."""
+    regions = set() if text.strip().startswith("+") else home_regions(reader)
+    typed = (phone_numbers.from_person(text, region=region) for region in {home_region.RUSSIA, *regions})
+    return sorted({one.digits for one in typed if one} | {phone_numbers.from_vendor(text, region="")} - {""})
 
 
 def condition(text: str, reader: Reader, *, ends_with: Callable[[str], Q], field: str = "contact") -> Q:
@@ -61,10 +72,11 @@ def condition(text: str, reader: Reader, *, ends_with: Callable[[str], Q], field
     if not MIN_DIGITS <= len(digits) <= MAX_DIGITS:
         return NOTHING
     if len(digits) > SHOWN_DIGITS and not permissions.can_see_full_numbers(reader):
-        return Q((f"{field}__in", possible_numbers(text))) if is_complete(text) else NOTHING
+        return Q((f"{field}__in", possible_numbers(text, reader))) if is_complete(text) else NOTHING
     found = ends_with(digits)
-    if len(digits) == 11 and digits.startswith("8") and "+" not in text:
-        found |= ends_with("7" + digits[1:])  # A leading 8 of a Russian number stands for +7.
+    if len(digits) >= phone_numbers.SHORTEST_EXTERNAL:
+        for number in possible_numbers(text, reader):
+            found |= NOTHING if number.endswith(digits) else ends_with(number)
     return found
 
 
@@ -106,7 +118,8 @@ class Searches:
         if by is None:
             return
         limit = None if permissions.can_see_full_numbers(self.reader) else MAX_PER_HOUR
-        number = phone_numbers.normalise(text.strip(), is_russian=True)
+        typed = phone_numbers.from_person(text, region=home_region.RUSSIA)
+        number = typed.digits if typed else phone_numbers.from_vendor(text, region="")
         if not access_log.log_search(number, by=by, key=key, address=self.address, limit=limit, now=self.now):
             logger.warning("limit of searches reached", user=by.pk)
             message = gettext(

@@ -6,13 +6,13 @@ from telephony.uis.errors import SYSTEM
 from tenants.models import Employee, Tenant, UisStatus, VirtualNumber
 
 
-def start_call(employee: Employee, *, contact: str, number: str, external_id: str) -> int:
+def start_call(employee: Employee, *, contact: str, extension: str, number: str, external_id: str) -> int:
     """Ring the employee, then the contact; return the UIS session id. Never retry: a retry rings people twice.
 
-    Numbers are digits. Raises RemoteError.
+    Numbers are digits; the contact's extension, if there is one, is dialled as tones. Raises RemoteError.
     """
     client = client_factory.uis_client(employee.tenant.uis, is_live=True)
-    return client.start_call(employee.uis_id, contact=contact, number=number, external_id=external_id)
+    return client.start_call(employee.uis_id, contact=contact, tones=extension, number=number, external_id=external_id)
 
 
 def number_for(employee: Employee, *, requested: str) -> str:

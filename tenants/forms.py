@@ -14,12 +14,10 @@ from django.utils.translation import gettext_lazy as _
 
 from connector_project.core import time_zones
 from connector_project.core.admin.edit_forms import EditForm, SecretField
-from connector_project.core.admin.edit_formsets import EditFormSet
 from connector_project.core.networks import normalise_network
 from tenants import account_claims, retention, status_labels
-from tenants.models import Connection, CrmConnection, Tenant, TransferRules, UisConnection, UisStatus
+from tenants.models import Connection, CrmConnection, Tenant, UisConnection, UisStatus
 from tenants.models.connections import normalise_address
-from tenants.transfer_rules import Filter
 from tenants.visibility import Reader, visible_to
 
 # Four characters of a shorter key would reveal too much.
@@ -44,6 +42,7 @@ class TenantForm(EditForm):
             "slug",
             "language",
             "time_zone",
+            "home_country",
             "opens_at",
             "closes_at",
             "works_weekends",
@@ -186,29 +185,6 @@ class CrmForm(ConnectionForm):
 
     def set_dependent(self) -> Sequence[str]:
         return ("key",) if self.is_key_dropped else ()
-
-
-class NumberFormSet(EditFormSet):
-    unique = {"number": _("Another row has this number."), "is_default": _("Only one number can be the default.")}
-
-    rules_form: EditForm | None = None  # of the same page: what it changes is saved before the numbers
-
-    def clean(self) -> None:
-        super().clean()
-        deleted = {form.instance.pk for form in self.deleted_forms} - {None}
-        if deleted and self._passing_alone() <= deleted:
-            raise ValidationError(gettext("The rules let only these numbers pass. Change the rules first, and save."))
-
-    def _passing_alone(self) -> set[int | None]:
-        """Return the numbers that alone pass after saving; {None} if the rules are no list of them."""
-        form = self.rules_form
-        if form is not None and form.is_valid():
-            mode, numbers = form.cleaned_data.get("number_filter"), form.cleaned_data.get("numbers") or ()
-        elif rules := TransferRules.objects.filter(tenant=self.instance).first():
-            mode, numbers = rules.number_filter, rules.numbers.all()
-        else:
-            return {None}
-        return {one.pk for one in numbers} if mode == Filter.ONLY else {None}
 
 
 def _refuse_used(connection: Connection, *, reader: Reader, **entered: str) -> None:

@@ -22,7 +22,9 @@ class RulesForm(AlwaysSavedForm):
         """Refuse what is neither a number nor a mask; entries stored before this was checked may stay as they are."""
         text: str = self.cleaned_data["contacts"]
         stored = set(contact_list.split(self.instance.contacts))
-        invalid = [one for one in contact_list.invalid(text, is_russian=self._is_russian) if one not in stored]
+        invalid = [
+            one for one in contact_list.invalid(text, region=self.instance.tenant.uis.region) if one not in stored
+        ]
         if invalid:
             message = gettext("Neither a phone number nor a mask such as 7495123*: %(entries)s. One entry per line.")
             raise ValidationError(message % {"entries": join_limited(f"“{one}”" for one in invalid)})
@@ -42,9 +44,7 @@ class RulesForm(AlwaysSavedForm):
     def _chosen(self, name: str, cleaned: dict[str, Any]) -> Any:
         """Return what a list has; a list that the user may not see is as stored."""
         if name == "contacts":
-            return contact_list.members(cleaned.get(name, self.instance.contacts), is_russian=self._is_russian)
+            return contact_list.members(
+                cleaned.get(name, self.instance.contacts), region=self.instance.tenant.uis.region
+            )
         return cleaned[name] if name in cleaned else getattr(self.instance, name).all()
-
-    @property
-    def _is_russian(self) -> bool:
-        return bool(self.instance.tenant.uis.is_russian)

@@ -8,7 +8,8 @@ from django.http import HttpRequest
 from django_filters import ModelChoiceFilter
 
 from connector_project.core.filters import StrictFilterSet
-from tenants.models import Tenant
+from tenants import home_region
+from tenants.models import Tenant, UisConnection
 from tenants.visibility import Reader, visible_to
 
 
@@ -20,6 +21,14 @@ class ReaderFilterSet(StrictFilterSet):
     ) -> None:
         super().__init__(*args, **options)
         self.reader, self.admit = reader, admit
+
+
+def home_regions(reader: Reader) -> set[str]:
+    """Return the home countries of the reader's clients. One query."""
+    clients = visible_to(UisConnection.objects.order_by(), reader)
+    columns = ("tenant__home_country", "tenant__time_zone", "time_zone", "brand")
+    found = clients.values_list(*columns).distinct()
+    return {chosen or home_region.default(zone, uis_zone, brand) for chosen, zone, uis_zone, brand in found}
 
 
 class TenantChoiceFilter(ModelChoiceFilter):  # type: ignore[misc]

@@ -16,7 +16,6 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from django_filters import CharFilter, ChoiceFilter, FilterSet, IsoDateTimeFilter, NumberFilter
 
-from connector_project.core import phone_numbers
 from connector_project.core.check_results import Text
 
 LARGEST_ID = 2**63 - 1
@@ -62,19 +61,6 @@ class PatternFilter(CharFilter):  # type: ignore[misc]
     """A text that matches `regex`."""
 
     field_class = forms.RegexField
-
-
-class PhoneFilter(PatternFilter):
-    """A phone number in any format, read both as a Russian and as an international one."""
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        # An unescaped plus arrives as a space.
-        super().__init__(*args, lookup_expr="in", regex=r"^\+?\(?[0-9][0-9 ().–-]{0,30}$", strip=True, **options)
-
-    def filter(self, rows: QuerySet[Any], value: str) -> QuerySet[Any]:
-        numbers = [phone_numbers.normalise(value, is_russian=is_russian) for is_russian in (True, False)]
-        found: QuerySet[Any] = super().filter(rows, numbers if value else None)
-        return found
 
 
 class ConditionFilter(ChoiceFilter):  # type: ignore[misc]

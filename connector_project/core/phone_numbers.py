@@ -1,32 +1,113 @@
-"""Normalises, formats, validates and masks phone numbers: digits inside, E.164 with a plus outside."""
+"""Phone numbers: digits inside, E.164 with a plus outside.
+
+There are two entrances: `from_vendor` for what UIS wrote, `from_person` for what somebody typed, there or here.
+"""
 
 import functools
 import re
 import unicodedata
-from typing import Any
+from typing import Any, NamedTuple
 
-from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, PhoneMetadata
+from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, NumberParseException, PhoneMetadata
+from phonenumbers import parse as parse_number
 
-LONGEST_INTERNAL = 5
+from connector_project.core import typed_numbers
+
+REGIONS = tuple(sorted({region for regions in COUNTRY_CODE_TO_REGION_CODE.values() for region in regions} - {"001"}))
+INTERNAL_LENGTHS = range(1, 6)
+LONGEST_INTERNAL = INTERNAL_LENGTHS[-1]
 SHORTEST_EXTERNAL = 7
 LONGEST = 15
+SHORTEST_WITHOUT_PLUS = 10  # a shorter one could be a local number as well
+_TRUNK_CODE_DIGITS = 4
+_ABROAD = re.compile(r"00|810")
+_SCHEME = re.compile(r"(?:[^<]*<)?\s*(?:sips?|tel):(?://)?", re.IGNORECASE)  # also after a name to display
+_ADDRESS = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?", re.ASCII)
+_MAIN = re.compile(r"[\s(]*\+?[\s(]*([0-9][0-9\s().-]*)")
 
 
-def normalise(raw: str | None, *, is_russian: bool) -> str:
-    """Return the digits of a number in international form, or "" if there is no number.
+class TypedNumber(NamedTuple):
+    """A number that can be dialled, in digits, and the extension to dial as tones: `0-9*#`, a dot is a pause."""
 
-    Text after three dots (a UIS extension) is cut. Only with `is_russian`, a leading 8 or a missing country code means
-    +7; a number that begins with a plus is taken as it is.
+    digits: str
+    extension: str = ""
+
+
+def from_vendor(raw: str | None, *, region: str) -> str:
+    """Return the digits of a number that UIS wrote; "" if it is hidden or a name.
+
+    They are in international form, and believed. Only what is a number of no country is read as one dialled in the
+    tenant's own. Extensions and hosts are cut: after `...`, in a SIP URI, after anything that is no digit.
     """
-    number = (raw or "").strip().split("...")[0]
-    is_international = number.startswith("+")
-    bare = re.sub(r"[^0-9]", "", number)
-    if is_russian and not is_international:
-        if len(bare) == 11 and bare.startswith("8"):
-            return "7" + bare[1:]
-        if len(bare) == 10:
-            return "7" + bare
-    return bare
+    text = (raw or "").strip()
+    if scheme := _SCHEME.match(text):
+        text = text[scheme.end() :]
+    text = text.split("@")[0].split("...")[0].strip()
+    found = None if _ADDRESS.fullmatch(text) else _MAIN.match(text)
+    digits = re.sub(r"[^0-9]", "", found[1]) if found else ""
+    if not found or not digits.strip("0"):
+        return ""
+    if _is_of_a_country(digits):
+        return digits
+    if text[found.end() : found.end() + 1].isalpha():  # a name such as 12a
+        return ""
+    return _dialled_in(digits, region) or digits
+
+
+def from_person(text: str | None, *, region: str) -> TypedNumber | None:
+    """Return the number that a person typed; None if it is no number of a country that can be dialled.
+
+    A number without a country code is read as dialled in `region` (ISO code; "" if unknown), then as international.
+    """
+    for main, extension in typed_numbers.candidates(text or ""):
+        if digits := _dialled(main, region):
+            is_second = _to_international(extension, region) != ""
+            return TypedNumber(digits, "" if is_second else extension)
+    return None
+
+
+def _dialled(main: typed_numbers.Main, region: str) -> str:
+    """Return the international form of a number without its extension."""
+    international = _to_international(f"+{main.digits}", "")
+    if main.has_plus:
+        return international or _to_international(f"+{main.digits.removeprefix('00')}", "")
+    found = _dialled_in(main.digits, region)
+    if main.has_lost_plus:
+        return international or found
+    if len(main.digits) < SHORTEST_WITHOUT_PLUS:
+        return found
+    has_own_code = region != "" and main.digits.startswith(country_code(region))
+    return (international or found) if has_own_code else (found or international)
+
+
+def _dialled_in(digits: str, region: str) -> str:
+    """Return the international form of digits dialled in a country, nationally or with a prefix for abroad."""
+    abroad = _ABROAD.match(digits)
+    international = _to_international(f"+{digits[abroad.end() :]}", "") if abroad else ""
+    return international or _to_international(digits, region)
+
+
+def extension_from_person(text: str) -> str:
+    """Return the extension of a colleague that a person typed in place of a number; "" if it is none."""
+    digits = text.strip()
+    return digits if digits.isascii() and digits.isdecimal() and is_internal(digits) else ""
+
+
+def beginning_from_person(text: str, *, region: str) -> str:
+    """Return the digits that the numbers meant by a mask begin with, in international form.
+
+    Only the beginning of a number is known, so no country code is added; it replaces a national prefix. An 8 is one
+    from four digits on, as in 8800*: 86* is China.
+    """
+    digits = re.sub(r"[^0-9]", "", text)
+    prefix = _national_prefix(region)
+    if text.lstrip().startswith("+"):
+        return digits
+    if abroad := _ABROAD.match(digits):
+        return digits[abroad.end() :]
+    if prefix and digits.startswith(prefix) and (prefix == "0" or len(digits) >= _TRUNK_CODE_DIGITS):
+        return country_code(region) + digits.removeprefix(prefix)
+    return digits
 
 
 def e164(number: str) -> str:
@@ -41,7 +122,7 @@ def is_external(number: str) -> bool:
 
 def is_internal(number: str) -> bool:
     """Return whether this is an extension of the PBX."""
-    return 0 < len(number) <= LONGEST_INTERNAL
+    return len(number) in INTERNAL_LENGTHS
 
 
 def mask(number: str) -> str:
@@ -63,12 +144,6 @@ def is_valid(digits: str) -> bool:
     return any(_is_of_a_country(form) for form in _international_forms(digits))
 
 
-def national_part(number: str) -> str:
-    """Return a number without its country code; the number itself if it is of no country."""
-    codes = (number[:length] for length in (1, 2, 3))
-    return next((number[len(code) :] for code in codes if _matches(code, number[len(code) :])), number)
-
-
 def _international_forms(digits: str) -> tuple[str, ...]:
     if len(digits) == 10:
         return (digits, "7" + digits)
@@ -78,7 +153,40 @@ def _international_forms(digits: str) -> tuple[str, ...]:
 
 
 def _is_of_a_country(digits: str) -> bool:
+    """Return whether digits in international form are a number of some country."""
     return any(_matches(digits[:length], digits[length:]) for length in (1, 2, 3))
+
+
+def national_part(number: str) -> str:
+    """Return a number without its country code; the number itself if it is of no country."""
+    codes = (number[:length] for length in (1, 2, 3))
+    return next((number[len(code) :] for code in codes if _matches(code, number[len(code) :])), number)
+
+
+def _to_international(number: str, region: str) -> str:
+    """Return the digits of a number in international form, dialled in this country (ISO code); "" if it is of none.
+
+    With a plus the country does not matter, and a national prefix after the country code is dropped.
+    """
+    try:
+        parsed = parse_number(number, region or None)
+    except NumberParseException:
+        return ""
+    zeros = "0" * (parsed.number_of_leading_zeros or 1) if parsed.italian_leading_zero else ""
+    digits = f"{parsed.country_code}{zeros}{parsed.national_number}"
+    return digits if _is_of_a_country(digits) else ""
+
+
+def country_code(region: str) -> str:
+    """Return the calling code of a country, such as 7 for RU."""
+    plan = PhoneMetadata.metadata_for_region(region, None)
+    return str(plan.country_code) if plan else ""
+
+
+def _national_prefix(region: str) -> str:
+    """Return what is dialled before national numbers of a country, such as 8 in RU; "" if nothing is."""
+    plan = PhoneMetadata.metadata_for_region(region, None)
+    return str(plan.national_prefix or "") if plan else ""
 
 
 def _matches(code: str, national: str) -> bool:

@@ -33,7 +33,7 @@ class Command(LeasedJob):
             "UNKNOWN_USER",
             _("This user is not linked to a UIS employee. Link them on the connector's page."),
         )
-        BAD_PHONE = "BAD_PHONE", _("There is no number to call. Check the number in the customer's card.")
+        BAD_PHONE = "BAD_PHONE", _("This is not a phone number that can be called. Check it in the customer's card.")
         OWN_NUMBER = "OWN_NUMBER", _("This is one of your own numbers; UIS does not call it.")
         REPEATED = "REPEATED", _("This number was just clicked; the call is being started.")
         STALE = "STALE", _("The call could not be started in time. Click again.")
@@ -55,6 +55,7 @@ class Command(LeasedJob):
     params = models.JSONField(_("parameters"), default=dict)
     employee = models.ForeignKey(Employee, models.SET_NULL, null=True, related_name="+", verbose_name=_("employee"))
     contact = models.CharField(_("contact"), max_length=32, blank=True)
+    extension = models.CharField(_("extension"), max_length=20, blank=True)  # of the contact, as tones to dial
     number = models.CharField(_("our number"), max_length=32, blank=True)
     status = models.CharField(_("status"), max_length=20, blank=True)
     state = models.CharField(_("state"), max_length=24, choices=State.as_choices, default=State.RECEIVED)

@@ -186,10 +186,15 @@ class CallEvidence:
     def _is_internal(self, contact: str) -> bool:
         """Whether it is a call between colleagues: a source says so, or no outside party took part.
 
-        A source that knows only an extension says nothing about a call in which another one names an outside party.
+        A source that knows only an extension says nothing about a call in which another one names an outside party. A
+        short contact is an extension unless UIS says that the call is not internal: it may be 112.
         """
-        is_own = phone_numbers.is_internal(contact) or contact in self.own_numbers
-        return is_own or any(event.is_internal and not phone_numbers.is_internal(event.contact) for event in self.all)
+        if contact in self.own_numbers:
+            return True
+        if phone_numbers.is_internal(contact):
+            stated = {event.is_internal for event in self.all}
+            return True in stated or False not in stated
+        return any(event.is_internal and not phone_numbers.is_internal(event.contact) for event in self.all)
 
     def _rings(self) -> list[datetime]:
         return [event.happened_at for event in self.events if isinstance(event, RingingEvent) and event.happened_at]

@@ -12,7 +12,7 @@ from django_filters import BaseInFilter, CharFilter, ChoiceFilter, DateFilter
 
 from connector_project.core import local_dates, phone_numbers, phone_texts
 from connector_project.core.db_functions import in_local_days
-from connector_project.core.filters import LARGEST_ID, ConditionFilter, IntegerFilter, MomentFilter, PhoneFilter
+from connector_project.core.filters import LARGEST_ID, ConditionFilter, IntegerFilter, MomentFilter, PatternFilter
 from telephony import number_search
 from telephony.calls import outcomes
 from telephony.models import Call, Direction, FailureReason, Result, State
@@ -48,6 +48,19 @@ def of_day(rows: QuerySet[Call], _name: str, day: date) -> QuerySet[Call]:
 
 class SelectedFilter(BaseInFilter, IntegerFilter):  # type: ignore[misc]
     """Primary keys, separated by commas."""
+
+
+class PhoneFilter(PatternFilter):
+    """A phone number in any format; for a `ReaderFilterSet`."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        # An unescaped plus arrives as a space.
+        super().__init__(*args, lookup_expr="in", regex=r"^\+?\(?[0-9][0-9 ().–-]{0,30}$", strip=True, **options)
+
+    def filter(self, rows: QuerySet[Any], value: str) -> QuerySet[Any]:
+        numbers = number_search.possible_numbers(value, self.parent.reader) if value else None
+        found: QuerySet[Any] = super().filter(rows, numbers)
+        return found
 
 
 class CallFilterSet(ReaderFilterSet):
@@ -110,11 +123,13 @@ class CallFilterSet(ReaderFilterSet):
 
     def search(self, rows: QuerySet[Call], _name: str, text: str) -> QuerySet[Call]:
         """Find a number in any form, a session id, an extension or a name."""
+        text = number_search.cleaned(text)
         condition = self._of_digits(text) if _PHONE.fullmatch(text) else self._of_name(text)
         return rows.alias(contact_end=Reverse("contact")).filter(condition)
 
     def _check_term(self, text: str) -> None:
         """Raise ValidationError for a number that may not be searched for; log a complete one that may."""
+        text = number_search.cleaned(text)
         if not number_search.is_number(text) or self._names_row(number_search.digits_of(text)):
             return
         self._check_number(text)

@@ -98,8 +98,10 @@ class UisClient(Reader):
         report = ("get.call_legs_report", "call_session_id")
         return self._of_sessions(report, session_ids, CallLeg, since=since - MARGIN, till=till + MARGIN)
 
-    def start_call(self, employee_id: int, *, contact: str, number: str, external_id: str) -> int:
+    def start_call(self, employee_id: int, *, contact: str, tones: str = "", number: str, external_id: str) -> int:
         """Ring the employee, then the contact; return the session id. Not idempotent: never retry it.
+
+        `tones` are dialled when the contact answers: `0-9*#`, and a dot is a pause of a second.
 
         https://comagic.github.io/call_api/create_call/start_employee_call/
         """
@@ -113,6 +115,7 @@ class UisClient(Reader):
             "direction": "out",
             "contact": contact,
             "employee": {"id": employee_id},
+            **({"dtmf_string": tones} if tones else {}),
         }
         data = self.calls_api.request("start.employee_call", params).data
         session_id = data.get("call_session_id") if isinstance(data, dict) else None

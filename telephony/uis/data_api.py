@@ -52,7 +52,7 @@ class Reader:
 
     data: Channel
     zone: ZoneInfo
-    is_russian: bool = True
+    region: str = "RU"
     agent_user_id: int | None = None
     supports_in_operator: bool = True
     # Rows of reports left out so far because they were not as documented, and when about each began. The key is the
@@ -66,7 +66,7 @@ class Reader:
         return self.data.request(method, {**agent, **params})
 
     def _parse(self, kind: type[RowT], data: object) -> list[RowT]:
-        return schemas.parse(kind, data, Locale(self.zone, is_russian=self.is_russian))
+        return schemas.parse(kind, data, Locale(self.zone, self.region))
 
     def _all(self, method: str, params: Mapping[str, object], kind: type[RowT]) -> Iterator[RowT]:
         for page in self._pages(method, params, kind):

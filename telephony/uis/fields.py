@@ -13,10 +13,10 @@ from connector_project.core import phone_numbers
 
 
 class Locale(NamedTuple):
-    """How an account writes times and phone numbers."""
+    """How an account writes times, and the country (ISO code) of numbers without a country code."""
 
     zone: ZoneInfo
-    is_russian: bool = True
+    region: str = "RU"
 
 
 def to_time(local: str, *, zone: ZoneInfo) -> datetime:
@@ -37,7 +37,7 @@ def _moment(raw: Any, info: ValidationInfo[Locale | None]) -> Any:
 
 
 def _digits(text: str, info: ValidationInfo[Locale | None]) -> str:
-    return phone_numbers.normalise(text, is_russian=info.context.is_russian) if info.context else text
+    return phone_numbers.from_vendor(text, region=info.context.region) if info.context else text
 
 
 Moment = Annotated[datetime, BeforeValidator(_moment)]

@@ -5,7 +5,6 @@ from typing import Annotated, Any, TypeVar
 import structlog
 from pydantic import BeforeValidator, Field, ValidationError
 
-from connector_project.core import phone_numbers
 from connector_project.core.http_client import UnexpectedReply
 from telephony.uis import finish_reasons
 from telephony.uis.errors import SYSTEM
@@ -49,7 +48,7 @@ class CallRow(Row):
 
     def to_event(self) -> EndedEvent:
         is_lost = self.direction == "in" and not self.talk_seconds and self.is_lost is not False
-        values = vars(self) | {"is_lost": is_lost, "is_internal": phone_numbers.is_internal(self.contact)}
+        values = vars(self) | {"is_lost": is_lost}
         reason = values.pop("finish_reason")
         if self.talk_seconds:
             return EndedEvent(event="report", result=Result.ANSWERED, **values)

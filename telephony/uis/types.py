@@ -8,6 +8,7 @@ from typing import Annotated, Any, TypedDict
 
 from pydantic import AfterValidator, AliasPath, BeforeValidator, Field, model_validator
 
+from connector_project.core import phone_numbers
 from telephony.uis.fields import Digits, Email, Flag, Moment, Number, Row, Seconds, Stripped, Text, Words
 
 
@@ -57,7 +58,12 @@ class CallEvent:
     number: str = ""
     direction: str = ""
     employee_id: int | None = None
-    is_internal: bool = False
+    is_internal: bool | None = None  # what UIS said of it; None: nothing
+
+    @property
+    def is_of_colleagues(self) -> bool:
+        """Whether the call is internal: by UIS's word, or if it gave none, because the contact is an extension."""
+        return len(self.contact) in phone_numbers.INTERNAL_LENGTHS if self.is_internal is None else self.is_internal
 
 
 @dataclass(frozen=True, kw_only=True)

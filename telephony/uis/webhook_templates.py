@@ -147,7 +147,7 @@ def is_fatal(fault: TemplateFault, event: Event) -> bool:
 def faults(event_in_path: str, query: str, body: str) -> list[TemplateFault]:
     """Return the errors of the template behind one raw notification. Never raises."""
     path, query, body = (_storable(text) for text in (event_in_path, query, body))
-    parsed = webhooks.parse(query, body, event=path, zone=_UTC, is_russian=False)
+    parsed = webhooks.parse(query, body, event=path, zone=_UTC, region="")
     found = [_fault_of(parsed)] if isinstance(parsed, Unreadable) else []
     quotes = _named(TemplateCode.QUOTED, quoted(body))
     try:

@@ -81,7 +81,7 @@ def _local_time(raw: object, info: ValidationInfo[Locale]) -> datetime | None:
 
 
 def _digits(raw: object, info: ValidationInfo[Locale]) -> str:
-    number = phone_numbers.normalise(_text(raw), is_russian=info.context.is_russian)
+    number = phone_numbers.from_vendor(_text(raw), region=info.context.region)
     return number if len(number) <= _LONGEST_NUMBER else ""
 
 
@@ -102,13 +102,13 @@ Moment = Annotated[datetime | None, BeforeValidator(_moment)]
 Digits = Annotated[str, BeforeValidator(_digits)]
 
 
-def parse(query: str, body: str, *, event: str, zone: ZoneInfo, is_russian: bool) -> ParsedWebhook:
+def parse(query: str, body: str, *, event: str, zone: ZoneInfo, region: str) -> ParsedWebhook:
     """Parse a notification; `event` is the one in the webhook URL, or "".
 
-    `zone` is the account's: UIS sends local times without a zone.
+    `zone` is the account's: UIS sends local times without a zone. `region` is its country (ISO code).
     """
     try:
-        parsed = _Body.model_validate(fields(query, body), context=Locale(zone, is_russian=is_russian))
+        parsed = _Body.model_validate(fields(query, body), context=Locale(zone, region))
     except PayloadError as exc:
         return Unreadable(exc.fault, exc.detail, key=_digest(event, query, body))
     parsed.event = (event or parsed.event).strip().lower()
@@ -159,7 +159,7 @@ class _Body(BaseModel):
             "number": self.virtual_phone_number,
             "direction": self._direction(),
             "employee_id": self.employee_id,
-            "is_internal": bool(self.is_internal) or phone_numbers.is_internal(self.contact_phone_number),
+            "is_internal": self.is_internal,
         }
         match self.event:
             case Event.WAITING | Event.OUTGOING:

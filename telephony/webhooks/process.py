@@ -210,9 +210,7 @@ def _parse(stored: Notification) -> ParsedWebhook:
     if _has_bad_charset(stored):
         return Unreadable(ParseError.NOT_JSON, "", key=stored.digest)
     uis = stored.tenant.uis
-    return webhooks.parse(
-        stored.query, stored.body, event=stored.event_in_url, zone=uis.zone, is_russian=uis.is_russian
-    )
+    return webhooks.parse(stored.query, stored.body, event=stored.event_in_url, zone=uis.zone, region=uis.region)
 
 
 def _has_bad_charset(stored: Notification) -> bool:

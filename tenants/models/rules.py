@@ -128,7 +128,7 @@ class TransferRules(models.Model):
     def _contacts(self) -> frozenset[object]:
         if not self.contacts:
             return frozenset()
-        members = contact_list.members(self.contacts, is_russian=self.tenant.uis.is_russian)
+        members = contact_list.members(self.contacts, region=self.tenant.uis.region)
         return erased_numbers.ContactList.create(self.tenant_id, members)
 
 

@@ -11,7 +11,7 @@ from django.core.validators import MinValueValidator
 from django.db import models, transaction
 from django.utils.translation import gettext_lazy as _
 
-from connector_project.core import time_zones
+from connector_project.core import phone_numbers, time_zones
 from connector_project.core.business_hours import BusinessHours
 from connector_project.core.encrypted_fields import EncryptedTextField
 from connector_project.core.secret_tokens import DigestField, generate_token, lost
@@ -31,6 +31,11 @@ def validate_time_zone(value: str) -> None:
 def languages() -> Iterable[tuple[str, Any]]:
     """The choices of a tenant's language."""
     return settings.LANGUAGES
+
+
+def home_countries() -> Iterable[tuple[str, str]]:
+    """The choices of a tenant's home country, with its calling code."""
+    return [(region, f"{region} +{phone_numbers.country_code(region)}") for region in phone_numbers.REGIONS]
 
 
 class TenantQuerySet(models.QuerySet["Tenant"]):
@@ -76,6 +81,13 @@ class Tenant(models.Model):
     language = models.CharField(_("language"), max_length=2, choices=languages, default="ru")
     time_zone = models.CharField(
         _("time zone"), max_length=64, default="Europe/Moscow", validators=[validate_time_zone]
+    )
+    home_country = models.CharField(
+        _("home country"),
+        max_length=2,
+        blank=True,
+        choices=home_countries,
+        help_text=_("Numbers that people type without a country code are of it. If empty, the time zone's country."),
     )
     is_paused = models.BooleanField(
         _("paused"),

@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 from connector_project.core.choices import Choices
 from connector_project.core.encrypted_fields import EncryptedTextField
 from connector_project.core.secret_tokens import DigestField, generate_token, lost
+from tenants import home_region
 from tenants.models.connections import Connection
 from tenants.models.held_account import one_holder
 from tenants.models.tenant import Tenant, validate_time_zone
@@ -79,9 +80,11 @@ class UisConnection(WebhookIntake, Connection):
         return ZoneInfo(self.time_zone or self.tenant.time_zone)
 
     @property
-    def is_russian(self) -> bool:
-        """Whether numbers without a country code are Russian."""
-        return self.brand != self.Brand.CALLGEAR
+    def region(self) -> str:
+        """The country (ISO code) of numbers without a country code; "" if unknown."""
+        if self.tenant.home_country:
+            return self.tenant.home_country
+        return home_region.default(self.tenant.time_zone, self.time_zone, self.brand)
 
     def end_pause(self, *, now: datetime) -> None:
         """Forget how many API points were left, too: the client may have bought more."""

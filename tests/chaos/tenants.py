@@ -75,8 +75,9 @@ class ChaosTenant:
 
     def new_contact(self) -> str:
         """Return the number of a new customer, who calls nobody else."""
-        country = "1212" if self.pbx.brand == "callgear" else "7916"
-        return f"{country}{self.order:03d}{next(self.contacts):04d}"
+        # After an area of the USA come no numbers below 200.
+        area = f"1212{self.order + 200:03d}" if self.pbx.brand == "callgear" else f"7916{self.order:03d}"
+        return f"{area}{next(self.contacts):04d}"
 
     def hook(self) -> str:
         """Return the path of the client's webhook URL."""

@@ -441,6 +441,14 @@ def test_release_answers_a_string_once(client: Client) -> None:
         ({"contact": "+79990000001"}, -32602, "invalid_parameter_value"),
         ({"contact": 79990000001}, -32602, "data_type_error"),
         ({"contact": "101"}, -32602, "invalid_parameter_value"),
+        ({"contact": "79990000001101"}, -32602, "invalid_parameter_value"),
+        ({"contact": "89990000001"}, -32602, "invalid_parameter_value"),
+        ({"contact": "79990000001,101"}, -32602, "invalid_parameter_value"),
+        *(
+            ({"dtmf_string": tones}, -32602, "invalid_parameter_value")
+            for tones in ("", "101,2", "доб. 101", "1 2", "ext", "1w2", "+7")
+        ),
+        ({"dtmf_string": 101}, -32602, "data_type_error"),
         ({"contact": OWN}, -32602, "own_virtual_phone_number_not_allowed"),
         ({"contact": "79990000666"}, -32002, "contact_in_blacklist"),
         ({"contact": "12025550100"}, -32002, "call_direction_forbidden"),

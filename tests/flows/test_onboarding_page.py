@@ -376,7 +376,30 @@ def test_sample_popup_opens_and_closes_for_one_manager(visit, new_tenant, run_qu
     assert crm.popups() == {}
 
 
-@pytest.mark.parametrize("form", [{"person": "x", "contact": "+79000000000"}, {"contact": "101"}, {"contact": ""}])
+@pytest.mark.parametrize(
+    ("country", "typed", "phone"),
+    [
+        ("", "+7 900 000-00-00 доб. 101", "+79000000000"),
+        ("", "900 000 00 00", "+79000000000"),
+        ("", "85221234567", "+85221234567"),
+        ("GB", "020 7946 0018", "+442079460018"),
+        ("HK", "0079000000000", "+79000000000"),
+    ],
+)
+def test_sample_popup_reads_the_number_as_typed(visit, new_tenant, run_queue, crm, country, typed, phone):
+    visit("keys", **KEYS)
+    run_queue()
+    type(new_tenant).objects.filter(pk=new_tenant.pk).update(home_country=country)
+    ivan = Employee.objects.get(tenant=new_tenant, uis_id=IVAN)
+    page = visit("card", person=ivan.pk, contact=typed)
+    assert (page.levels, [card["phone"] for card in crm.popups()[27]]) == (["success"], [phone])
+
+
+@pytest.mark.parametrize(
+    "form",
+    [{"person": "x", "contact": "+79000000000"}]
+    + [{"contact": text} for text in ("101", "", "7 900 000-00-0", "+790000000001", "нет", "123-45-67")],
+)
 def test_sample_popup_requires_a_manager_and_a_number(visit, new_tenant, run_queue, crm, form):
     visit("keys", **KEYS)
     run_queue()

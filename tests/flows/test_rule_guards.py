@@ -140,8 +140,21 @@ def test_masks_and_numbers_match_in_any_spelling(tenant, add_call, save, typed, 
     assert call.skipping_rule(rules().rule_set(), now=timezone.now()) == ("CONTACT" if is_matched else None)
 
 
-def test_foreign_account_has_no_trunk_prefix():
-    assert contact_list.normalise("8800*", is_russian=False) == "8800*"
+@pytest.mark.parametrize(
+    ("typed", "region", "mask"),
+    [
+        ("8800*", "HK", "8800*"),
+        ("8800*", "KZ", "7800*"),
+        ("020*", "GB", "4420*"),
+        ("+020*", "GB", "020*"),
+        ("00852*", "RU", "852*"),
+        ("8-10-852*", "RU", "852*"),
+        ("050*", "AE", "97150*"),
+        ("212*", "US", "212*"),
+    ],
+)
+def test_national_prefix_of_a_mask_is_that_of_the_home_country(typed, region, mask):
+    assert contact_list.normalise(typed, region=region) == mask
 
 
 def test_entries_stored_before_they_were_checked_still_work(save, add_call, tenant):

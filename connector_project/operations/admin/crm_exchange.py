@@ -46,7 +46,16 @@ class CommandAdmin(NumberSearchAdmin):
     search_fields = ("=session_id",)
     list_select_related = ("tenant", "employee")
     fields = readonly_fields = (
-        *("tenant", "kind", full_field(Command, "received_at"), "raw_params", "employee", contact, "number"),
+        *(
+            "tenant",
+            "kind",
+            full_field(Command, "received_at"),
+            "raw_params",
+            "employee",
+            contact,
+            "extension",
+            "number",
+        ),
         *(shown_status, "state", "reason", redacted_column(Command, "detail"), "session_id"),
         full_field(Command, "finished_at"),
     )

@@ -17,7 +17,7 @@ class NumberSearchAdmin(ReadOnlyAdmin):
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> Any:
         found, is_doubled = super().get_search_results(request, queryset, search_term)
-        text = search_term.strip()
+        text = number_search.cleaned(search_term)
         if not number_search.is_number(text):
             return found, is_doubled
         try:

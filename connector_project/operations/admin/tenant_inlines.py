@@ -8,7 +8,6 @@ from django.contrib import admin, messages
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from connector_project.core.admin.edit_forms import EditForm
 from connector_project.core.admin.edit_formsets import EditFormSet
 from connector_project.core.admin.editing import EditAdmin
 from connector_project.operations.admin.rules_form import ConfirmedRulesForm
@@ -18,7 +17,6 @@ from tenants import contact_list, permissions
 from tenants.datetime_display import full_field
 from tenants.forms import (
     CrmForm,
-    NumberFormSet,
     UisForm,
     key_hint,
     status_choices,
@@ -26,6 +24,7 @@ from tenants.forms import (
 from tenants.models import Connection, CrmConnection, Employee, Tenant, TransferRules, UisConnection, VirtualNumber
 from tenants.rules_form import RulesForm
 from tenants.status_labels import STATUS_FIELDS
+from tenants.virtual_number_forms import NumberForm, NumberFormSet
 
 DENIAL = (full_field(Connection, "denied_at"), "denied_access")
 FOLDED = ("collapse",)
@@ -172,7 +171,7 @@ class PartsAdmin(EditAdmin):
 
 class NumberInline(admin.TabularInline[VirtualNumber, Tenant]):
     model = VirtualNumber
-    form = EditForm
+    form = NumberForm
     formset = NumberFormSet
     fields = ("number", "name", "site", "is_default", "is_active")
     readonly_fields = ("is_active",)

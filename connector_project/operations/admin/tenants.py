@@ -75,7 +75,13 @@ class TenantAdmin(
         (None, {"fields": ("name", "slug", "language")}),
         (
             _("Business hours and upload window"),
-            {"fields": ("time_zone", ("opens_at", "closes_at", "works_weekends"), "upload_window_days")},
+            {
+                "fields": (
+                    ("time_zone", "home_country"),
+                    ("opens_at", "closes_at", "works_weekends"),
+                    "upload_window_days",
+                )
+            },
         ),
         (
             _("Retention"),
@@ -127,7 +133,9 @@ class TenantAdmin(
         return obj.name
 
     def get_fieldsets(self, request: HttpRequest, obj: Tenant | None = None) -> Any:
-        return ((None, {"fields": ("name", "language", "time_zone")}),) if obj is None else self.fieldsets
+        return (
+            ((None, {"fields": ("name", "language", "time_zone", "home_country")}),) if obj is None else self.fieldsets
+        )
 
     def get_inlines(self, request: HttpRequest, obj: Tenant | None) -> Any:
         of_new = (tenant_inlines.UisInline, tenant_inlines.CrmInline)

@@ -90,11 +90,12 @@ def _end_notification(stored: Notification, _found: Mapping[str, Any], _now: dat
     return {name: getattr(stored, name) for name in ("outcome", "reason", "detail", *_LEASE)}
 
 
-def _end_command(command: Command, _found: Mapping[str, Any], now: datetime) -> Changes:
+def _end_command(command: Command, found: Mapping[str, Any], now: datetime) -> Changes:
+    cleared: Changes = {"extension": ""} if "contact" in found else {}
     if command.next_attempt_at is None:
-        return {}
+        return cleared
     command.release(None)
-    ended = {"state": Command.State.FAILED, "reason": Command.Reason.ERASED, "finished_at": now}
+    ended = cleared | {"state": Command.State.FAILED, "reason": Command.Reason.ERASED, "finished_at": now}
     return ended | {name: getattr(command, name) for name in _LEASE}
 
 

@@ -21,6 +21,7 @@ from connector_project.operations.erasure import columns, rows
 from connector_project.operations.erasure.columns import Table
 from connector_project.operations.erasure.values import Number
 from connector_project.operations.models import Erasure
+from telephony.models import Call
 from tenants import audit, erased_numbers
 from tenants.audit import Actor
 from tenants.models import AuditLogEntry, Tenant, User, VirtualNumber
@@ -39,13 +40,20 @@ class Refused(Exception):
 
 
 def parse(tenant: Tenant, text: str) -> str:
-    """Return the digits of a number as typed. Raises Refused."""
-    digits = phone_numbers.normalise(text, is_russian=tenant.uis.is_russian)
-    if not phone_numbers.is_external(digits):
+    """Return the digits of a number as typed, or as UIS wrote it if a call has it. Raises Refused."""
+    typed = phone_numbers.from_person(text, region=tenant.uis.region)
+    digits = typed.digits if typed else _of_a_call(tenant, phone_numbers.from_vendor(text, region=tenant.uis.region))
+    if not digits:
         raise Refused(gettext("This is not a phone number. Enter it with its country code, such as +79990000001."))
     if VirtualNumber.objects.filter(tenant=tenant, number=digits, is_active=True).exists():
         raise Refused(gettext("This is a number of the client in UIS, not of a customer."))
     return digits
+
+
+def _of_a_call(tenant: Tenant, number: str) -> str:
+    """Return the number if a call has it, though it is of no country; "" if none has."""
+    is_external = phone_numbers.is_external(number)
+    return number if is_external and Call.objects.filter(tenant=tenant, contact=number).exists() else ""
 
 
 def preview(tenant: Tenant, digits: str, *, now: datetime) -> Counter[str]:

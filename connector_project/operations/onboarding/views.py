@@ -216,7 +216,7 @@ def _show_sample_popup(request: HttpRequest, tenant: Tenant) -> HttpResponse:
         return _page(request, tenant, status=422)
     text = _("The CRM accepted the pop-up. %(name)s sees it if they have the CRM open.")
     messages.success(request, text % {"name": person.full_name})
-    return _back(tenant, person=person.pk, card=popup_id, contact=contact)
+    return _back(tenant, person=person.pk, card=popup_id, contact=phone_numbers.e164(contact))
 
 
 def _close_sample_popup(request: HttpRequest, tenant: Tenant) -> HttpResponse:
@@ -232,9 +232,9 @@ def _close_sample_popup(request: HttpRequest, tenant: Tenant) -> HttpResponse:
 
 def _recipient(request: HttpRequest, tenant: Tenant) -> tuple[Employee | None, str]:
     """Return the chosen manager and the caller's number; no manager if the number is not a valid one."""
-    contact = phone_numbers.normalise(request.POST.get("contact"), is_russian=tenant.uis.is_russian)
+    typed = phone_numbers.from_person(request.POST.get("contact"), region=tenant.uis.region)
     chosen = page_context.linked_employees(tenant).filter(pk=_id(request, "person")).select_related("tenant__crm")
-    return chosen.first() if phone_numbers.is_external(contact) else None, contact
+    return (chosen.first(), typed.digits) if typed else (None, "")
 
 
 def _id(request: HttpRequest, name: str) -> int:

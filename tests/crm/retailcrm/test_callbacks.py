@@ -47,7 +47,7 @@ def test_callback_has_the_same_parameters_by_get_and_by_post(name):
     + [variant["raw_query"] for variant in load("callback_make_call.json")["variants"]],
 )
 def test_click_has_the_same_number_in_any_spelling(query):
-    assert phone_numbers.normalise(params_of(query)["phone"], is_russian=True) == "79990000001"
+    assert phone_numbers.from_person(params_of(query)["phone"], region="RU") == ("79990000001", "")
 
 
 def test_account_url_of_a_callback_is_valid():

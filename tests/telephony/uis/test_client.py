@@ -561,9 +561,9 @@ def test_window_start_is_in_the_accounts_time_zone(zone, moment, local):
     assert transport.calls[0][1]["date_from"] == local
 
 
-def test_foreign_account_keeps_its_numbers_unchanged():
+def test_national_form_is_read_in_the_home_country_only():
     row = load("get_calls_report.response.json")["result"]["data"][0] | {"contact_phone_number": "8123456789"}
-    foreign = list(FakeTransport(page(row)).client(is_russian=False).calls(since=SINCE, till=TILL))
+    foreign = list(FakeTransport(page(row)).client(region="HK").calls(since=SINCE, till=TILL))
     russian = list(FakeTransport(page(row)).client().calls(since=SINCE, till=TILL))
     assert [foreign[0].contact, russian[0].contact] == ["8123456789", "78123456789"]
 

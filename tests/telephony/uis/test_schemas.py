@@ -184,7 +184,7 @@ def test_call_has_the_external_id_of_its_click_to_call():
 
 @pytest.mark.parametrize(("contact", "is_internal"), [("101", True), ("79990000001", False), (None, False)])
 def test_call_between_extensions_is_internal(contact, is_internal):
-    assert call(contact_phone_number=contact).is_internal is is_internal
+    assert call(contact_phone_number=contact).is_of_colleagues is is_internal
 
 
 def test_call_lists_the_rung_employees():

@@ -65,7 +65,7 @@ def fill(template_text, event, **changed):
 
 
 def parse(body, *, path="", query=""):
-    return webhooks.parse(query, body, event=path, zone=MOSCOW, is_russian=True)
+    return webhooks.parse(query, body, event=path, zone=MOSCOW, region="RU")
 
 
 def without(body, *names):
@@ -406,7 +406,7 @@ PATHS = st.sampled_from(["", " ", "waiting", "CALL_END", "talk_finished", "odd",
 def test_faults_agree_with_the_parser_for_any_input(path, query, body):
     found = faults(path, query, body)
     cleaned = [part.replace("\0", "").encode(errors="replace").decode() for part in (query, body, path)]
-    parsed = webhooks.parse(cleaned[0], cleaned[1], event=cleaned[2], zone=ZoneInfo("UTC"), is_russian=True)
+    parsed = webhooks.parse(cleaned[0], cleaned[1], event=cleaned[2], zone=ZoneInfo("UTC"), region="RU")
     unreadable = [fault.code.value for fault in found if fault.code.value in set(ParseError)]
     assert unreadable == ([parsed.error.value] if isinstance(parsed, Unreadable) else [])
     for fault in found:

@@ -31,9 +31,9 @@ LINK = "https://app.uiscom.ru/system/media/talk/3960000001/0123456789abcdef01234
 END = {"event": "call_end", "call_session_id": 5}
 
 
-def parse(body: object = "", *, query: str = "", event: str = "", zone: ZoneInfo = MOSCOW, is_russian: bool = True):
+def parse(body: object = "", *, query: str = "", event: str = "", zone: ZoneInfo = MOSCOW, region: str = "RU"):
     body_text = body if isinstance(body, str) else json.dumps(body)
-    return webhooks.parse(query, body_text, event=event, zone=zone, is_russian=is_russian)
+    return webhooks.parse(query, body_text, event=event, zone=zone, region=region)
 
 
 def parse_end(**values: object):
@@ -599,39 +599,44 @@ def test_direction_is_that_of_the_event_or_the_reported_one(event, reported, dir
 
 
 @pytest.mark.parametrize(
-    ("values", "is_internal"),
+    ("values", "is_internal", "is_of_colleagues"),
     [
-        ({"is_internal": True, "contact_phone_number": CALLER}, True),
-        ({"is_internal": "1"}, True),
-        ({"is_internal": False, "contact_phone_number": "101"}, True),
-        ({"contact_phone_number": "101"}, True),
-        ({"contact_phone_number": CALLER}, False),
-        ({}, False),
+        ({"is_internal": True, "contact_phone_number": CALLER}, True, True),
+        ({"is_internal": "1"}, True, True),
+        ({"is_internal": False, "contact_phone_number": "112"}, False, False),
+        ({"is_internal": "false", "contact_phone_number": "900"}, False, False),
+        ({"is_internal": "{{is_internal}}", "contact_phone_number": "101"}, None, True),
+        ({"contact_phone_number": "101"}, None, True),
+        ({"contact_phone_number": CALLER}, None, False),
+        ({"contact_phone_number": "0"}, None, False),
+        ({}, None, False),
     ],
 )
-def test_is_internal_is_reported_or_derived_from_the_contact(values, is_internal):
-    assert parse_end(**values).is_internal is is_internal
+def test_is_internal_is_what_uis_says_else_derived_from_the_contact(values, is_internal, is_of_colleagues):
+    event = parse_end(**values)
+    assert (event.is_internal, event.is_of_colleagues) == (is_internal, is_of_colleagues)
 
 
 @pytest.mark.parametrize(
-    ("raw", "is_russian", "contact"),
+    ("raw", "region", "contact"),
     [
-        ("+7 (999) 000-00-01", True, CALLER),
-        ("89990000001", True, CALLER),
-        ("89990000001", False, "89990000001"),
-        ("9990000001", True, CALLER),
-        (79990000001, True, CALLER),
-        ("74950000005...9.2.3.3", True, "74950000005"),
-        ("anonymous", True, ""),
-        (None, True, ""),
-        (True, True, ""),
-        (["79990000001"], True, ""),
-        ("1" * 32, True, "1" * 32),
-        ("1" * 33, True, ""),
+        ("+7 (999) 000-00-01", "RU", CALLER),
+        ("89990000001", "RU", CALLER),
+        ("89990000001", "HK", "89990000001"),
+        ("9990000001", "RU", CALLER),
+        ("85221234567", "RU", "85221234567"),
+        (79990000001, "RU", CALLER),
+        ("74950000005...9.2.3.3", "RU", "74950000005"),
+        ("anonymous", "RU", ""),
+        (None, "RU", ""),
+        (True, "RU", ""),
+        (["79990000001"], "RU", ""),
+        ("1" * 32, "RU", "1" * 32),
+        ("1" * 33, "RU", ""),
     ],
 )
-def test_contact_is_normalised_to_digits(raw, is_russian, contact):
-    assert parse(END | {"contact_phone_number": raw}, is_russian=is_russian).contact == contact
+def test_contact_is_digits_in_international_form(raw, region, contact):
+    assert parse(END | {"contact_phone_number": raw}, region=region).contact == contact
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from connector_project.core.check_results import CHECKS
 from connector_project.operations.management.base import JsonCommand, format_validation_error
 from connector_project.operations.onboarding import steps
 from crm import integration_module
-from tenants import onboarding
+from tenants import home_region, onboarding
 from tenants.models import CrmConnection, UisConnection
 
 # A key file of this name is standard input.
@@ -76,13 +76,22 @@ class Command(JsonCommand):
         self.usage_error(format_validation_error(exc))
 
     def _new_tenant(self, options: dict[str, Any]) -> onboarding.NewTenant:
-        is_russian = options["uis_brand"] != UisConnection.Brand.CALLGEAR
         return onboarding.NewTenant(
             **{name: options[name] for name in ("name", "slug", "uis_brand", "crm_url", "crm_version", "time_zone")},
             uis_token=self._read_key(options["uis_token_file"], prompt="Key of UIS (Enter: none, or as before): "),
             crm_key=self._read_key(options["crm_key_file"], prompt="Key of the CRM (Enter: none, or as before): "),
-            default_number=phone_numbers.normalise(options["virtual_number"], is_russian=is_russian),
+            default_number=self._number(options),
         )
+
+    def _number(self, options: dict[str, Any]) -> str:
+        """Return the digits of the virtual number; "" if none was given."""
+        region = home_region.default(options["time_zone"], "", options["uis_brand"])
+        typed = phone_numbers.from_person(options["virtual_number"], region=region)
+        if options["virtual_number"] and typed is None:
+            self.usage_error(
+                "--virtual-number: this is not a phone number. Write it with its country code: +74951234567."
+            )
+        return typed.digits if typed else ""
 
     def _read_key(self, name: str, *, prompt: str) -> str:
         """Return the first line of a file, or the next line of standard input for `-`.
