@@ -55,7 +55,7 @@ def not_from_api(reply: Reply, *, is_json: bool) -> RemoteError:
     """
     if 300 <= reply.status < 400:
         return AccessDenied(SYSTEM, "The address redirects elsewhere: the account was renamed or closed.", code=ACCOUNT)
-    if reply.is_later or reply.status >= 400 or not is_json:
+    if reply.status >= 400 or not is_json:
         message = f"retailCRM returned {reply.kind} (status {reply.status})."
         return RemoteUnavailable(SYSTEM, message, wait=reply.retry_after)
     return UnexpectedReply(SYSTEM, "retailCRM answered with JSON that is not an answer of its API.")

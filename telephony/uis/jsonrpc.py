@@ -99,7 +99,7 @@ def _object(reply: http_client.Reply) -> dict[str, Any]:
     except (ValueError, RecursionError) as exc:
         raise _not_from_api(reply) from exc
     envelope = _dict(parsed)
-    if (reply.is_later or reply.status >= 400) and not _is_refusal(envelope.get("error")):
+    if reply.status >= 400 and not _is_refusal(envelope.get("error")):
         raise _not_from_api(reply)
     return envelope
 
