@@ -45,7 +45,10 @@ def records(batch: Sequence[Call], *, now: datetime) -> dict[int, CallRecord]:
     sites = store_by_number(connection)
     return {
         call.pk: _record(
-            call, site=sites.get(call.number, connection.site), recording_url=recording_urls.get(call.pk, "")
+            call,
+            connection,
+            site=sites.get(call.number, connection.site),
+            recording_url=recording_urls.get(call.pk, ""),
         )
         for call in batch
     }
@@ -74,7 +77,7 @@ def site(connection: CrmConnection, number: str) -> str:
     return store_by_number(connection).get(number, connection.site)
 
 
-def _record(call: Call, *, site: str, recording_url: str) -> CallRecord:
+def _record(call: Call, connection: CrmConnection, *, site: str, recording_url: str) -> CallRecord:
     employee = call.employee
     return CallRecord(
         external_id=external_id(call.session_id),
@@ -84,7 +87,7 @@ def _record(call: Call, *, site: str, recording_url: str) -> CallRecord:
         result=call.result,
         talk_seconds=call.talk_seconds,
         wait_seconds=call.wait_seconds,
-        code=employee.extension if employee and not call.crm_user_id else "",
+        code="" if call.crm_user_id else connection.code_of(employee),
         user_id=call.crm_user_id or (employee.crm_user_id if employee else None),
         external_phone=phone_numbers.e164(call.number),
         site=site,

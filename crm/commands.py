@@ -144,13 +144,19 @@ def _prepare(command: Command, *, now: datetime) -> Command.Reason | None:
 
 
 def _employee(tenant: Tenant, *, code: str, user_id: str) -> Employee | None:
-    """Find who clicked: by CRM user ID first, because extensions may be stale; a shared extension matches nobody."""
+    """Find who clicked: by CRM user ID first, then by whose the extension is in the CRM's module.
+
+    An extension that is not in it yet was just entered by somebody who is not linked; a shared one matches nobody.
+    """
     staff = Employee.objects.filter(tenant=tenant, is_dismissed=False).select_related("caller_id_number")
-    known_id = parse_id(user_id)
-    if known_id is not None and (employee := staff.filter(crm_user_id=known_id).first()):
+    extension, named = code.strip(), parse_id(user_id)
+    if named is not None and (employee := staff.filter(crm_user_id=named).first()):
         return employee
-    matches = list(staff.filter(extension=code.strip())[:2]) if code.strip() else []
-    return matches[0] if len(matches) == 1 else None
+    holder = tenant.crm.user_of(extension)
+    if holder is not None:
+        return staff.filter(crm_user_id=holder).first() if named is None else None
+    matches = list(staff.filter(extension=extension)[:2]) if extension else []
+    return matches[0] if len(matches) == 1 and (named is None or matches[0].crm_user_id is None) else None
 
 
 def _prepare_call(command: Command, employee: Employee, *, now: datetime) -> Command.Reason | None:

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from enum import Enum, auto
@@ -16,10 +15,12 @@ from django.urls import reverse
 from connector_project.core import phone_numbers
 from connector_project.core.http_client import MODULE
 from connector_project.core.task_queue import enqueue
-from crm import module_lease
+from crm import module_lease, registered_module
 from crm.models import UnknownId
+from crm.registered_module import Codes
 from crm.retailcrm.client import RetailCrmClient
 from crm.retailcrm.payloads import Module
+from crm.retailcrm.types import ModuleState
 from telephony import task_names
 from tenants.access_errors import SWITCHED_OFF
 from tenants.models import CrmConnection, Employee, Tenant, VirtualNumber
@@ -28,19 +29,17 @@ TASK = "crm.tasks.register_module"
 NAME = "UIS"
 SWITCH_OFF_AGAIN = "switch_off_again"  # in `registered_module`: people want it off, and our edit switched it on
 CRM_URLS = ("make_call", "change_user_status", "activity")
-UNKNOWN = ""  # instead of the URLs' fingerprint: the CRM may have another list than the remembered one
-Codes = Sequence[tuple[int, str]]
 
 
-def manual_codes(tenant: Tenant, client: RetailCrmClient) -> list[tuple[int, str]]:
-    """Return the extensions that users entered in the module: those there that we did not send.
+def manual_codes(tenant: Tenant, state: ModuleState | None) -> list[tuple[int, str]]:
+    """Return the extensions that users entered in the module, of which `state` was read just now."""
+    return registered_module.entered(tenant.crm.registered_module, state.codes if state else ())
 
-    An answer without any that is registered is no verdict: an edit by it would delete what people entered.
-    """
-    state, registered = client.module(code(tenant)), tenant.crm.registered_module
-    sent, manual = ([(user, text) for user, text in registered.get(name, [])] for name in ("codes", "manual_codes"))
-    found = list(state.codes) if state else []
-    return [pair for pair in found if pair not in sent] if {*sent, *manual}.intersection(found) else [*found, *manual]
+
+def fetch(tenant: Tenant, client: RetailCrmClient) -> ModuleState | None:
+    """Return our module as the CRM has it. One answer without it is no verdict: it is asked for once more."""
+    state = client.module(code(tenant))
+    return client.module(code(tenant)) if state is None and tenant.crm.registered_at else state
 
 
 def register(
@@ -51,18 +50,22 @@ def register(
     Raises RemoteError.
     """
     with module_lease.exclusive(tenant, now=now, is_patient=is_patient) as is_mine:
-        return is_mine and send(tenant, client, manual_codes(tenant, client), now=now, is_forced=is_forced)
+        return is_mine and send(tenant, client, fetch(tenant, client), now=now, is_forced=is_forced)
 
 
-def send(tenant: Tenant, client: RetailCrmClient, typed: Codes, *, now: datetime, is_forced: bool = False) -> bool:
+def send(
+    tenant: Tenant, client: RetailCrmClient, state: ModuleState | None, *, now: datetime, is_forced: bool = False
+) -> bool:
     """Send the module with all extensions, numbers and URLs if they changed; return whether it was sent.
 
-    Only within `module_lease.exclusive`. `typed` are the `manual_codes`: an edit replaces the whole list, so those of
-    users we do not know are sent along. A module that is switched off in the CRM is left alone unless forced, because
-    an edit would switch it on. Raises RemoteError.
+    Only within `module_lease.exclusive`. `state` is what `fetch` found: an edit replaces the whole list, so the
+    extensions of users we do not know are sent along. A module that people switched off or deleted in the CRM is left
+    alone unless forced, because an edit would switch it on. Raises RemoteError.
     """
+    if not is_forced and registered_module.note_switched_off(tenant.crm, state, now=now):
+        return False
     ours = _codes(tenant)
-    manual = _foreign(typed, ours)
+    manual, contested = registered_module.split_entered(manual_codes(tenant, state), ours)
     registration = {
         "codes": [list(pair) for pair in ours],
         "manual_codes": [list(pair) for pair in manual],
@@ -71,6 +74,7 @@ def send(tenant: Tenant, client: RetailCrmClient, typed: Codes, *, now: datetime
         "account": tenant.crm.account,
     }
     if not (is_forced or _has_changed(tenant, registration)):
+        _note_contested(tenant, contested)
         return False
     if _is_newly_off(tenant, CrmConnection.objects.get(pk=tenant.crm.pk)) or not _prepare(tenant, ours):
         return False
@@ -137,16 +141,20 @@ def _has_changed(tenant: Tenant, registration: dict[str, Any]) -> bool:
 
 def _prepare(tenant: Tenant, codes: Codes) -> bool:
     """Note what the CRM may have after a crash or a lost answer; return whether this worker still has the claim."""
-    return module_lease.claimed(tenant).update(registered_module=_unsure(tenant.crm.registered_module, codes)) == 1
+    return (
+        module_lease.claimed(tenant).update(
+            registered_module=registered_module.unsure(tenant.crm.registered_module, codes)
+        )
+        == 1
+    )
 
 
-def _unsure(registered: dict[str, Any], codes: Codes) -> dict[str, Any]:
-    """Return what is registered, for an account that may have these extensions of ours instead.
-
-    The next registration sends the module, and takes none of them for a manually entered one.
-    """
-    every = dict.fromkeys(map(tuple, [*registered.get("codes", []), *codes]))
-    return registered and registered | {"codes": [list(pair) for pair in every], "where": UNKNOWN}
+def _note_contested(tenant: Tenant, contested: Codes) -> None:
+    """Note whose extensions people changed in the CRM: until ours are sent again, nobody is named by these."""
+    registered, pairs = tenant.crm.registered_module, [list(pair) for pair in contested]
+    if registered.get("contested", []) != pairs:
+        tenant.crm.registered_module = registered | {"contested": pairs}
+        module_lease.claimed(tenant).update(registered_module=tenant.crm.registered_module)
 
 
 class Saved(Enum):
@@ -167,7 +175,7 @@ def _save(tenant: Tenant, registration: dict[str, Any], *, now: datetime) -> Sav
     tenant.crm.registered_module, tenant.crm.module_code = registration, code(tenant)
     if stored.module_claim != tenant.crm.module_claim:
         # The lease ended: our list may have reached the CRM after a newer one.
-        tenant.crm.registered_module = _unsure(stored.registered_module, registration["codes"])
+        tenant.crm.registered_module = registered_module.unsure(stored.registered_module, registration["codes"])
         enqueue(task_names.LINK_USERS, tenant.pk)
     if _is_newly_off(tenant, stored):
         tenant.crm.registered_module |= {SWITCH_OFF_AGAIN: True}
@@ -182,7 +190,7 @@ def _send_again(current: Tenant | None, tenant: Tenant, registration: dict[str, 
     """Queue another registration, because the CRM has our old secrets now; not for a client who has left it."""
     if current is None or current.offboarded_at or current.crm.account != tenant.crm.account:
         return Saved.GONE
-    current.crm.registered_module = _unsure(current.crm.registered_module, registration["codes"])
+    current.crm.registered_module = registered_module.unsure(current.crm.registered_module, registration["codes"])
     current.crm.save(update_fields=["registered_module"])
     enqueue(task_names.LINK_USERS, tenant.pk)
     return Saved.REPLACED
@@ -226,12 +234,6 @@ def _integration_code(tenant: Tenant) -> str:
     """Return our marketplace code if we have one; the CRM requires the module code to start with it."""
     marketplace_code = settings.RETAILCRM_MODULE_CODE if settings.RETAILCRM_MODULE_SECRET else ""
     return marketplace_code if code(tenant).startswith(marketplace_code) else ""
-
-
-def _foreign(typed: Codes, ours: Codes) -> Codes:
-    """Return the codes whose user and extension are both unknown to us."""
-    users, extensions = zip(*ours, strict=True) if ours else ((), ())
-    return [(user, extension) for user, extension in typed if user not in users and extension not in extensions]
 
 
 def _codes(tenant: Tenant) -> list[tuple[int, str]]:

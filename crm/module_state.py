@@ -1,26 +1,27 @@
 """What the CRM says of our integration module: whether it is on, has our URLs, and is in the same account."""
 
-from crm import integration_module
+from datetime import datetime
+
+from crm import integration_module, registered_module
 from crm.retailcrm.client import RetailCrmClient
 from crm.retailcrm.types import ModuleState, UserList
 from tenants.access_errors import SWITCHED_OFF
 from tenants.models import CrmUser, Tenant
 
 
-def is_on(tenant: Tenant, client: RetailCrmClient) -> bool:
-    """Ask the CRM whether our module is active. Raises RemoteError."""
-    state = client.module(integration_module.code(tenant))
-    return state is not None and state.is_on and not state.is_frozen
+def is_kept_off(tenant: Tenant, client: RetailCrmClient, *, now: datetime) -> bool:
+    """Return whether people switched our module off in the CRM, or deleted it, and it still is; note it if it is news.
 
-
-def is_kept_off(tenant: Tenant, client: RetailCrmClient) -> bool:
-    """Return whether people switched our module off in the CRM, and it still is. Raises RemoteError."""
-    if SWITCHED_OFF not in tenant.crm.denials:
-        return False
-    if tenant.crm.registered_module.get(integration_module.SWITCH_OFF_AGAIN):
+    Raises RemoteError.
+    """
+    if tenant.crm.registered_module.get(integration_module.SWITCH_OFF_AGAIN) and SWITCHED_OFF in tenant.crm.denials:
         integration_module.switch_off_again(tenant, client)
         return True
-    return not (is_on(tenant, client) and tenant.crm.lift(SWITCHED_OFF))
+    state = integration_module.fetch(tenant, client)
+    if registered_module.note_switched_off(tenant.crm, state, now=now):
+        return True
+    is_on = state is not None and state.is_working
+    return SWITCHED_OFF in tenant.crm.denials and not (is_on and tenant.crm.lift(SWITCHED_OFF))
 
 
 def is_ours(tenant: Tenant, client: RetailCrmClient) -> bool:
@@ -40,17 +41,12 @@ def foreign_urls(tenant: Tenant, state: ModuleState) -> list[str]:
     return [name for name, (url, own) in pairs.items() if url and url.rstrip("/") != own.rstrip("/")]
 
 
-def is_known_account(tenant: Tenant) -> bool:
-    """Return whether we registered at this address, or nowhere yet."""
-    return tenant.crm.registered_module.get("account") in {None, tenant.crm.account}
-
-
 def is_other_account(tenant: Tenant, client: RetailCrmClient, users: UserList) -> bool:
     """Return whether this is another account than the one we registered in; a renamed account has the module.
 
     One answer without the module is no verdict: a renamed account has its users, too.
     """
-    if is_known_account(tenant) or client.module(integration_module.code(tenant)) is not None:
+    if registered_module.is_known_account(tenant.crm) or client.module(integration_module.code(tenant)) is not None:
         return False
     known = CrmUser.objects.filter(tenant=tenant).exclude(email="").values_list("crm_id", "email")
     here = {(user.user_id, user.email) for user in users.users}

@@ -81,8 +81,8 @@ def _skipped(
         return Dropped(Reason.STALE, f"{age.total_seconds():.0f} s")
     if event.employee_id is None:
         return Dropped(Reason.NO_EMPLOYEE)
-    if employee is None or not (employee.extension or employee.crm_user_id):
-        return Dropped(Reason.UNKNOWN_EMPLOYEE, str(event.employee_id))
+    if employee is None or not employee.crm_user_id:
+        return Dropped(Reason.NOT_LINKED) if employee else Dropped(Reason.UNKNOWN_EMPLOYEE, str(event.employee_id))
     if obsolete_reason := _obsolete_reason(tenant, event, received_at):
         return Dropped(obsolete_reason)
     if skip_reason := tenant.rules.rule_set().popup_skip_reason(_rule_input(event)):
@@ -136,7 +136,7 @@ def _create(
         "direction": event.direction or "in",
         "contact": event.contact,
         "number": event.number,
-        "code": employee.extension,
+        "code": tenant.crm.code_of(employee),
         "crm_user_id": employee.crm_user_id,
         "state": State.OPENING,
         "ringing_at": event.happened_at or received_at,

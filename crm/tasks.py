@@ -76,7 +76,7 @@ def probe(tenant_id: int) -> None:
         was_suspended = tenant.crm.suspension is not None
         key_verification.verify_crm_key(tenant.crm)
         client = client_factory.crm_client(tenant.crm)
-        if was_suspended and not module_state.is_kept_off(tenant, client):
+        if was_suspended and not module_state.is_kept_off(tenant, client, now=timezone.now()):
             integration_module.register(tenant, client, now=timezone.now(), is_forced=True)
             tenant.crm.lift(http_client.MODULE)
         elif tenant.is_live and tenant.crm.registered_at is None:

@@ -27,7 +27,7 @@ SETTLED = timedelta(minutes=10)  # the CRM may list a call with a delay
 RECHECK_AFTER = timedelta(days=7)  # keys may get more rights, accounts newer versions
 # Calls that started in the same second may be before or after the page boundary.
 MARGIN = timedelta(minutes=1)
-_NOT_SERVED = {errors.SCOPE, errors.ACCOUNT, errors.METHOD_ABSENT, errors.NOT_FOUND}
+_NOT_SERVED = {errors.SCOPE, errors.METHOD_ABSENT, errors.NOT_FOUND}
 
 logger = logging.logger(__name__)
 

@@ -13,9 +13,10 @@ from django.db import transaction
 from connector_project.core import phone_numbers
 from connector_project.core.http_client import AccessDenied
 from connector_project.core.task_queue import enqueue
-from crm import client_factory, integration_module, module_lease, module_state
+from crm import client_factory, integration_module, module_lease, module_state, registered_module
 from crm.retailcrm.types import User, UserList
 from telephony import task_names
+from telephony.models import Call
 from tenants import remote_lists
 from tenants.access_errors import SUSPENDING
 from tenants.models import CrmConnection, CrmUser, Employee, RemoteList, Tenant
@@ -51,15 +52,18 @@ def link(tenant: Tenant, *, now: datetime, is_forced: bool = False, is_patient: 
         if not is_mine:
             return Linked()
         users, no_users = _unless_denied(client.users)
-        if no_users and not module_state.is_known_account(tenant):
+        if no_users and not registered_module.is_known_account(tenant.crm):
             raise no_users
         if users is not None and module_state.is_other_account(tenant, client, users):
             tenant.crm.forget_account()
-        typed, no_codes = _unless_denied(functools.partial(integration_module.manual_codes, tenant, client))
+        if tenant.crm.registered_at is None:
+            Call.objects.forget_crm_users(tenant)
+        state, no_module = _unless_denied(functools.partial(integration_module.fetch, tenant, client))
+        typed = None if no_module else integration_module.manual_codes(tenant, state)
         linked = save(tenant, users, typed, now=now) if users is not None else Linked()
-        if typed is not None:
-            integration_module.send(tenant, client, typed, now=now, is_forced=is_forced)
-    denials = [denied for denied in (no_users, no_codes) if denied]
+        if not no_module:
+            integration_module.send(tenant, client, state, now=now, is_forced=is_forced)
+    denials = [denied for denied in (no_users, no_module) if denied]
     for denied in denials:
         tenant.crm.record_denial(denied, now=now)
     if denials:

@@ -60,7 +60,13 @@ class AccessError(Choices):
     )
     CRM_SCOPE = "scope", _("The CRM key lacks a permission. Tick it in the CRM: Settings → Integration → API keys.")
     CRM_ACCOUNT = "account", _("There is no CRM account at this address. Check the address.")
-    TELEPHONY_OFF = "telephony_off", _("Our module is switched off in the CRM: Settings → Integration.")
+    TELEPHONY_OFF = (
+        "telephony_off",
+        _(
+            "Our module is switched off, frozen or deleted in the CRM: Settings → Integration. It stays off until "
+            "somebody switches it on there or presses “Activate”."
+        ),
+    )
     KEY_UNDECRYPTABLE = (
         "key_undecryptable",
         _(

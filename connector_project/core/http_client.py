@@ -26,6 +26,8 @@ LONGEST_DOWNLOAD_SECONDS = 900.0
 MOST_REDIRECTS = 3
 PART = 64 * 1024
 UNTRUSTED_ADDRESS = "address_foreign"
+# A limit or a proxy's time-out, whatever the body says: 499 is nginx's, the others are of RFC 9110, 8470 and 6585.
+LATER_STATUSES = frozenset({408, 425, 429, 499})
 # What a denial is about, if not one right.
 ACCOUNT = "account"
 MODULE = "module"
@@ -82,6 +84,16 @@ class Reply:
     @property
     def is_html(self) -> bool:
         return self.text.lstrip()[:1] == "<"
+
+    @property
+    def is_later(self) -> bool:
+        """Whether the status alone says that the same request may succeed later; 52x and 530 are those of proxies."""
+        return self.status in LATER_STATUSES or self.status >= 500
+
+    @property
+    def kind(self) -> str:
+        """What the body is, for messages about one that is not the vendor's."""
+        return "a web page" if self.is_html else "no answer of its API"
 
     @property
     def retry_after(self) -> float | None:

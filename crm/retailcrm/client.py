@@ -198,15 +198,10 @@ def _read(reply: http_client.Reply, *, right: str) -> dict[str, Any]:
     """Return the body of a successful response; `success` decides, not the status code."""
     try:
         data = json.loads(reply.text)
-    except ValueError as exc:
-        fault = errors.from_status(reply)
-        raise fault or http_client.RemoteUnavailable(
-            SYSTEM, "retailCRM did not answer with JSON.", wait=reply.retry_after
-        ) from exc
-    if not isinstance(data, dict):
-        raise http_client.UnexpectedReply(SYSTEM, "retailCRM answered with JSON that is not an object.")
-    if str(data.get("success")).lower() == "true":
+    except (ValueError, RecursionError) as exc:
+        raise errors.not_from_api(reply, is_json=False) from exc
+    if not isinstance(data, dict) or "success" not in data:
+        raise errors.not_from_api(reply, is_json=True)
+    if str(data["success"]).lower() == "true":
         return data
-    # A server error is not a rejection, whatever its JSON says.
-    fault = errors.from_status(reply) if reply.status >= 500 or reply.status == 429 else None
-    raise fault or errors.from_answer(data, right=right)
+    raise errors.from_status(reply) or errors.from_answer(data, right=right)

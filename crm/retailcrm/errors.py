@@ -38,22 +38,27 @@ _ERRORS: dict[str, tuple[type[RemoteError], str]] = {
     "not found": (RemoteRejected, NOT_FOUND),
     "failed to activate module": (RemoteRejected, "module"),
 }
-_BUSY = {429, 503}
 
 
-def from_status(reply: Reply) -> RemoteError | None:
-    """Return the error for a response that is not JSON from the API; None if it has a body to parse."""
-    if reply.status in _BUSY:
-        return RemoteUnavailable(
-            SYSTEM, "retailCRM is rate-limiting us or temporarily unavailable.", wait=reply.retry_after
-        )
-    if reply.status >= 500:
-        return RemoteUnavailable(SYSTEM, f"retailCRM failed with status {reply.status}.", wait=reply.retry_after)
+def from_status(reply: Reply) -> RemoteUnavailable | None:
+    """Return the error if the status says to try later, whatever the body says."""
+    if not reply.is_later:
+        return None
+    return RemoteUnavailable(SYSTEM, f"retailCRM failed with status {reply.status}.", wait=reply.retry_after)
+
+
+def not_from_api(reply: Reply, *, is_json: bool) -> RemoteError:
+    """Return the error for an answer without `success`, which every answer of the API has.
+
+    A page of a web server in between says nothing about the account, nor does a missing page: the API itself names an
+    account that does not exist, when it is asked by GET.
+    """
     if 300 <= reply.status < 400:
         return AccessDenied(SYSTEM, "The address redirects elsewhere: the account was renamed or closed.", code=ACCOUNT)
-    if reply.is_html and reply.status >= 400:
-        return AccessDenied(SYSTEM, "There is no account at this address.", code=ACCOUNT)
-    return None
+    if reply.status >= 400 or not is_json:
+        message = f"retailCRM returned {reply.kind} (status {reply.status})."
+        return RemoteUnavailable(SYSTEM, message, wait=reply.retry_after)
+    return UnexpectedReply(SYSTEM, "retailCRM answered with JSON that is not an answer of its API.")
 
 
 def from_answer(data: Mapping[str, object], *, right: str) -> RemoteError:

@@ -162,6 +162,10 @@ class ModuleState(Answer):
     make_call_url: Text = Field(default="", validation_alias=_telephony("makeCallUrl"))
     change_status_url: Text = Field(default="", validation_alias=_telephony("changeUserStatusUrl"))
 
+    @property
+    def is_working(self) -> bool:
+        return self.is_on and not self.is_frozen
+
 
 class StoredModule(Answer):
     """The answers of version 5 and of version 4."""

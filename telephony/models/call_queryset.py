@@ -107,6 +107,10 @@ class CallQuerySet(LeasedQuerySet["Call"]):
             call.tenant = batch[0].tenant
         return batch
 
+    def forget_crm_users(self, tenant: Tenant) -> None:
+        """Forget the managers that another account named: the same ids are other people in this one."""
+        self.filter(tenant=tenant, state=State.READY, crm_user_id__isnull=False).update(crm_user_id=None)
+
     def make_due(
         self, tenant_id: int, states: Sequence[State], reasons: Sequence[FailureReason], *, now: datetime
     ) -> int:

@@ -74,10 +74,8 @@ class Notification(LeasedJob):
         PAUSED = "PAUSED", _("the client is paused or not activated: no pop-ups")
         CRM_DENIED = "CRM_DENIED", _("the CRM rejects our access")
         NO_EMPLOYEE = "NO_EMPLOYEE", _("UIS named no employee")
-        UNKNOWN_EMPLOYEE = (
-            "UNKNOWN_EMPLOYEE",
-            _("the employee is not in our list, or has neither extension nor CRM user"),
-        )
+        UNKNOWN_EMPLOYEE = "UNKNOWN_EMPLOYEE", _("the employee is not in our list")
+        NOT_LINKED = "NOT_LINKED", _("the employee is not linked to a CRM user")
         ALREADY_SHOWN = "ALREADY_SHOWN", _("the pop-up is already on the screen")
         RULE = "RULE", _("suppressed by a rule")
         CRM_AWAY = "CRM_AWAY", _("the CRM was not answering")

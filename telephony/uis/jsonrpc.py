@@ -53,7 +53,7 @@ class Channel:
         return self._read(_object(reply), right=self.right or method)
 
     def _read(self, envelope: Mapping[str, Any], *, right: str) -> Result:
-        if isinstance(envelope.get("error"), dict):
+        if _is_refusal(envelope.get("error")):
             raise self._refused(envelope["error"], right=right)
         result = envelope.get("result")
         if not isinstance(result, dict):
@@ -96,16 +96,21 @@ def _object(reply: http_client.Reply) -> dict[str, Any]:
     """Return the JSON object of a reply with any status: UIS does not document the HTTP status of errors."""
     try:
         parsed = json.loads(reply.text)
-    except ValueError as exc:
-        kind = "an HTML page" if reply.is_html else "no JSON"
-        raise http_client.RemoteUnavailable(
-            SYSTEM, f"UIS answered with {kind} (status {reply.status}).", wait=reply.retry_after
-        ) from exc
-    if not isinstance(parsed, dict):
-        parsed = {}
-    if (reply.status == 429 or reply.status >= 500) and not isinstance(parsed.get("error"), dict):
-        # The answer comes from a proxy, not from the API itself.
-        raise http_client.RemoteUnavailable(
-            SYSTEM, f"UIS returned an error (status {reply.status}).", wait=reply.retry_after
-        )
-    return parsed
+    except (ValueError, RecursionError) as exc:
+        raise _not_from_api(reply) from exc
+    envelope = _dict(parsed)
+    if reply.status >= 400 and not _is_refusal(envelope.get("error")):
+        raise _not_from_api(reply)
+    return envelope
+
+
+def _not_from_api(reply: http_client.Reply) -> http_client.RemoteUnavailable:
+    """Return the error for an answer of a web server in between: it says nothing about the account."""
+    message = f"UIS returned {reply.kind} (status {reply.status})."
+    return http_client.RemoteUnavailable(SYSTEM, message, wait=reply.retry_after)
+
+
+def _is_refusal(error: object) -> bool:
+    """Return whether this is an error of UIS, not of a gateway, whose codes are statuses."""
+    code = _dict(error).get("code")
+    return bool(_dict(_dict(error).get("data")).get("mnemonic")) or (isinstance(code, int) and code < 0)

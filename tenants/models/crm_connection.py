@@ -117,6 +117,21 @@ class CrmConnection(Connection):
         """The time zone in which the CRM reads dates."""
         return ZoneInfo(self.time_zone or self.tenant.time_zone)
 
+    def code_of(self, employee: Employee | None) -> str:
+        """Return the extension by which the CRM knows this very person; "" if it may be somebody else's there.
+
+        An extension is used again for another person: the CRM takes it for whoever has it in the module then.
+        """
+        if employee is None or employee.crm_user_id is None:
+            return ""
+        return employee.extension if self.user_of(employee.extension) == employee.crm_user_id else ""
+
+    def user_of(self, extension: str) -> int | None:
+        """Return the CRM user to whom our module surely gives this extension; None if to nobody, or perhaps another."""
+        lists = (self.registered_module.get(name, []) for name in ("codes", "manual_codes", "contested"))
+        users = {int(user_id) for pairs in lists for user_id, code in pairs if code == extension}
+        return users.pop() if len(users) == 1 else None
+
     def rotate_hook(self) -> None:
         """Replace the secret in the URLs that the CRM calls; the old one stops working at once."""
         self.hook = generate_token()

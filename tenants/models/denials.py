@@ -9,7 +9,7 @@ from typing import Any, Self
 from django.db import models, transaction
 from django.utils.translation import gettext_lazy as _
 
-from connector_project.core.http_client import ACCOUNT, AccessDenied
+from connector_project.core.http_client import ACCOUNT, MODULE, AccessDenied
 from connector_project.core.task_queue import enqueue
 from tenants import access_errors
 from tenants.access_errors import FORGET_AFTER, RIGHT_PROBE_PAUSE, SWITCHED_OFF, Denial
@@ -57,15 +57,17 @@ class AccessDenials(models.Model):
     def record_denial(self, exc: Exception, *, is_confirmed: bool = False, now: datetime) -> None:
         """Record what the vendor denies, if that is the error; the denial holds until the same is allowed.
 
-        One answer is no verdict on an account: unless it is confirmed, the probe asks once more.
+        One answer is no verdict on an account: unless it is confirmed, the probe asks once more. It also looks at once
+        whether our module is switched off, if a request was refused for that.
         """
         if not isinstance(exc, AccessDenied) or self.pk is None:
             return
         is_answer = exc.code not in access_errors.OWN_REFUSALS
-        if is_answer and exc.subject == ACCOUNT and ACCOUNT not in self.denials and not is_confirmed:
+        if is_answer and exc.subject in {ACCOUNT, MODULE} and exc.subject not in self.denials and not is_confirmed:
             with transaction.atomic():
                 enqueue(self.PROBE_TASK, self.tenant_id)  # type: ignore[attr-defined]
-            return
+            if exc.subject == ACCOUNT:
+                return
         self.suspend(exc.code, str(exc), subject=exc.subject, now=now)
 
     def suspend(self, code: str, detail: str, *, subject: str = ACCOUNT, now: datetime) -> None:

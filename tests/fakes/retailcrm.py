@@ -12,7 +12,7 @@ from requests import PreparedRequest
 from requests.exceptions import ReadTimeout, RequestException
 
 from tests.fakes.retailcrm_account import Account
-from tests.fakes.retailcrm_faults import ANSWER_LOST, KINDS, Fault
+from tests.fakes.retailcrm_faults import ANSWER_LOST, Fault, answer_of
 from tests.fakes.retailcrm_form import decode_body, decode_query, header, readable
 from tests.fakes.retailcrm_http import Answer, ApiError, ApiRequest, Incoming, page
 from tests.fakes.retailcrm_methods import answer
@@ -75,8 +75,7 @@ class FakeRetailCrm:
         retry_after: int | str | None = None,
     ) -> None:
         """Add a fault for the next `times` requests (None: until repaired). Several faults apply in turn."""
-        if kind not in KINDS:
-            raise ValueError(f"Unknown kind of fault {kind!r}, use one of {', '.join(KINDS)}.")
+        answer_of(kind)  # raises for an unknown kind
         self._faults.append(Fault(kind, path_part=path_part, host=host, remaining=times, retry_after=retry_after))
 
     def repair(self) -> None:

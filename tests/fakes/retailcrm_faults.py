@@ -9,9 +9,23 @@ from tests.fakes.retailcrm_http import JSON_TYPE, Answer, Incoming, as_json, pag
 
 # The request is executed, but its answer is not as documented: no object, cut JSON, values of other types.
 GARBLED = ("no_result", "truncated", "wrong_shape")
-KINDS = ("503", "429", "500", "html", "timeout", "refused", "cut", *GARBLED)
 # The CRM executes the request, but its answer is lost.
 ANSWER_LOST = frozenset({"cut", *GARBLED})
+
+
+def answer_of(kind: str) -> Answer:
+    """Return the answer to a kind of fault; "page 403" and "foreign 403" come from a gateway, not from the API.
+
+    Raises ValueError for an unknown kind.
+    """
+    source, _space, status = kind.partition(" ")
+    if source == "page" and status.isdigit():
+        return page(int(status), f"{status} from the gateway")
+    if source == "foreign" and status.isdigit():
+        return as_json(int(status), {"message": "Forbidden", "requestId": "c6af9ac6"})
+    if kind not in _ANSWERS:
+        raise ValueError(f"Unknown kind of fault {kind!r}, use one of {', '.join(_ANSWERS)}.")
+    return _ANSWERS[kind]
 
 
 @dataclass
@@ -35,7 +49,7 @@ class Fault:
 
     def answer(self) -> Answer:
         """Return the answer sent instead of the real one; for a broken connection, the answer of a proxy."""
-        answer = _ANSWERS[self.kind]
+        answer = answer_of(self.kind)
         if self.retry_after is None:
             return answer
         return Answer(answer.status, {**answer.headers, "Retry-After": str(self.retry_after)}, answer.body)

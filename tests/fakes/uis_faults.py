@@ -12,6 +12,8 @@ from tests.fakes.uis_jsonrpc import Row, RpcError
 # The request is executed, but its answer is not as documented: no result, cut JSON, values of other types.
 GARBLED = ("no_result", "truncated", "wrong_shape")
 KINDS = ("503", "500", "html", "timeout", "refused", "cut", "internal_error", *GARBLED)
+# Answers of a gateway before UIS, with their status: "page 403", "foreign 403".
+GATEWAY = ("page", "foreign")
 # UIS executes the request, but its answer is lost.
 ANSWER_LOST = frozenset({"cut", *GARBLED})
 _JSON = {"Content-Type": "application/json; charset=UTF-8"}
@@ -55,7 +57,7 @@ class Outages:
         self._outages: list[_Outage] = []
 
     def add(self, kind: str, *, method: str | None, times: int | None, token: str | None = None) -> None:
-        if kind not in KINDS:
+        if kind not in KINDS and kind.partition(" ")[0] not in GATEWAY:
             raise ValueError(f"unknown kind of outage: {kind}")
         self._outages.append(_Outage(kind, method, times, token))
 
@@ -86,4 +88,9 @@ def fail(kind: str) -> Answer:
         return write(RpcError("internal_error").body(None, metadata=None))
     if kind in GARBLED:
         return Answer(200, dict(_JSON), _GARBLED[kind])
+    source, _space, status = kind.partition(" ")
+    if source == "page":
+        return Answer(int(status), dict(_HTML), _PAGE)
+    if source == "foreign":
+        return write({"error": {"code": int(status), "message": "Forbidden"}}, status=int(status))
     return Answer(int(kind) if kind.isdigit() else 200, dict(_HTML), _PAGE)

@@ -127,13 +127,22 @@ def notification(call, event, employee_id=None):
 
 
 @pytest.mark.slow
-def test_extension_unknown_to_the_crm_is_a_warning(notify, missed, assert_explained):
+def test_popup_of_somebody_unlinked_is_a_warning(notify, missed, assert_explained):
     notify(dict(notification(missed, "waiting", IVAN), employee_id=ANNA), notification(missed, "lost_call"))
+    assert_explained(
+        missed.session_id, "NOT_LINKED", "Сидорова Анна", responsible=Responsible.OPERATOR, is_warning=True
+    )
+
+
+def test_user_unknown_to_the_crm_is_a_warning(notify, crm, missed, assert_explained):
+    del crm.users[27]
+    notify(notification(missed, "waiting", IVAN), notification(missed, "lost_call"))
     assert_explained(
         missed.session_id,
         "UNKNOWN_TO_CRM",
-        "103",
-        "Сидорова Анна",
+        "101",
+        "27",
+        "Иванов Иван",
         responsible=Responsible.OPERATOR,
         is_warning=True,
     )

@@ -245,10 +245,15 @@ def test_ringing_event_without_a_known_employee_is_dropped_with_the_reason(
     assert (crm.events, dropped()) == ([], [reason])
 
 
-def test_employee_unknown_to_the_crm_is_recorded(notify, crm, ringing, tenant):
-    ring = dict(notification_of(ringing, "waiting", IVAN), employee_id=ANNA)
-    notify(ring)
-    assert Popup.objects.get().unknown == ["103"]
+def test_user_unknown_to_the_crm_is_recorded(notify, crm, ringing, tenant):
+    del crm.users[27]
+    notify(notification_of(ringing, "waiting", IVAN))
+    assert Popup.objects.get().unknown == ["101", 27]
+
+
+def test_employee_without_a_crm_user_gets_no_popup(notify, crm, ringing, tenant):
+    notify(dict(notification_of(ringing, "waiting", IVAN), employee_id=ANNA))
+    assert (crm.events, dropped()) == ([], ["NOT_LINKED"])
 
 
 def test_popup_times_are_stored(notify, crm, ringing, tenant):

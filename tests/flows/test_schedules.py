@@ -258,10 +258,12 @@ def test_row_that_crashes_does_not_stop_the_sweep(client, hook, pbx, crm, later,
 
 
 def test_restored_crm_access_is_noticed(crm, notify, pbx, run_queue, later, tenant):
-    crm.modules[integration_module.code(tenant)]["active"] = False
+    module = crm.modules[integration_module.code(tenant)]
+    module["active"] = False
     notify(pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN]).notification("call_end"))
     tenant.crm.refresh_from_db()
     assert tenant.crm.denied_code == "telephony_off"
+    module["active"] = True
     crm_tasks.probe_all()
     run_queue()
     later(timedelta(minutes=1))

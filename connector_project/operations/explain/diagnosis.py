@@ -35,6 +35,7 @@ _POPUP_RESPONSIBLE: Mapping[str, Responsible] = {
     Reason.CRM_DENIED: Responsible.CLIENT,
     Reason.NO_EMPLOYEE: Responsible.CLIENT,
     Reason.UNKNOWN_EMPLOYEE: Responsible.OPERATOR,
+    Reason.NOT_LINKED: Responsible.OPERATOR,
     Reason.CRM_AWAY: Responsible.CRM,
     Reason.CRM_FAILED: Responsible.CRM,
     Reason.STALE: Responsible.UIS,

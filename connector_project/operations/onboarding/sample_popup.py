@@ -4,11 +4,14 @@ import re
 from datetime import datetime
 
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from connector_project.core import http_client, phone_numbers
 from crm import client_factory
 from crm.retailcrm.payloads import CallEvent, EventType, Hangup
 from tenants.models import Employee, Tenant
+
+_NOT_LINKED = gettext_lazy("The CRM does not know this employee. Link the employee to a CRM user first.")
 
 
 class NotShown(Exception):
@@ -33,17 +36,21 @@ def close(employee: Employee, *, contact: str, popup_id: str) -> None:
 
 
 def _send(employee: Employee, kind: EventType, *, contact: str, popup_id: str, hangup: Hangup | None = None) -> None:
+    connection, user_id = employee.tenant.crm, employee.crm_user_id
+    if user_id is None:
+        raise NotShown(_NOT_LINKED)
+    code = connection.code_of(employee)
     event = CallEvent(
         type=kind,
         phone=phone_numbers.e164(contact),
         external_id=popup_id,
-        codes=(employee.extension,) if employee.extension else (),
-        user_ids=(employee.crm_user_id,) if employee.crm_user_id else (),
+        codes=(code,) if code else (),
+        user_ids=(user_id,),
         hangup=hangup,
     )
     try:
-        answer = client_factory.crm_client(employee.tenant.crm, is_live=True).send_event(event)
+        answer = client_factory.crm_client(connection, is_live=True).send_event(event)
     except http_client.RemoteError as exc:
         raise NotShown(_("The CRM rejected the pop-up: %(detail)s") % {"detail": exc}) from exc
-    if employee.crm_user_id in answer.unknown_users or (not employee.crm_user_id and answer.unknown_codes):
-        raise NotShown(_("The CRM does not know this employee. Link the employee to a CRM user first."))
+    if user_id in answer.unknown_users:
+        raise NotShown(_NOT_LINKED)

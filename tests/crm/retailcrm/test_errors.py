@@ -58,7 +58,7 @@ def test_error_is_chosen_by_the_message(message, status, kind, code, success):
         assert error_of(answer) == (kind, code, message)
 
 
-@pytest.mark.parametrize("body", [{"success": False}, {"success": False, "errorMsg": None}, {}])
+@pytest.mark.parametrize("body", [{"success": False}, {"success": False, "errorMsg": None}])
 def test_error_without_a_message_is_rejected(body):
     kind, code, text = error_of(Reply(400, {}, json.dumps(body)))
     assert (kind, code, bool(text)) == (REJECTED, "", True)
@@ -89,7 +89,7 @@ COMMON = {
     "bad key": (DENIED, "key"),
     "key lacks the method or scope": (DENIED, "scope"),
     "no such account": (DENIED, "account"),
-    "no such account, POST, answered by the front web server": (DENIED, "account"),
+    "no such account, POST, answered by the front web server": (UNAVAILABLE, ""),
     "method absent in this API version": (UNEXPECTED, "method_absent"),
     "bad input": (REJECTED, ""),
     "bad entity": (REJECTED, ""),
@@ -146,8 +146,8 @@ HTML = "<html><body>405 Not Allowed</body></html>"
         (Reply(504, {}, '{"success": false}'), UNAVAILABLE, ""),
         (Reply(301, {}, ""), DENIED, "account"),
         (Reply(302, {}, HTML), DENIED, "account"),
-        (Reply(404, {}, f" \n{HTML}"), DENIED, "account"),
-        (Reply(405, {}, HTML), DENIED, "account"),
+        (Reply(404, {}, f" \n{HTML}"), UNAVAILABLE, ""),
+        (Reply(405, {}, HTML), UNAVAILABLE, ""),
         (Reply(200, {}, HTML), UNAVAILABLE, ""),
         (Reply(200, {}, ""), UNAVAILABLE, ""),
         (Reply(200, {}, '{"success": tru'), UNAVAILABLE, ""),
@@ -156,6 +156,40 @@ HTML = "<html><body>405 Not Allowed</body></html>"
 )
 def test_reply_that_is_not_json_is_judged_by_its_status(answer, kind, code):
     assert error_of(answer)[:2] == (kind, code)
+
+
+FOREIGN_BODIES = [
+    HTML,
+    "Forbidden",
+    "",
+    '{"message": "Forbidden"}',
+    '{"error": {"code": 403, "message": "Forbidden", "status": "PERMISSION_DENIED"}}',
+    '{"detail": "Account does not exist."}',
+    '["Wrong apiKey value."]',
+    "[" * 100_000,
+]
+
+
+@pytest.mark.parametrize("body", FOREIGN_BODIES, ids=range(len(FOREIGN_BODIES)))
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 410, 413, 451])
+def test_refusal_that_is_not_the_apis_is_an_unavailable_vendor(status, body):
+    assert error_of(Reply(status, {}, body))[:2] == (UNAVAILABLE, "")
+
+
+@pytest.mark.parametrize("body", ["[]", "{}", "1", '{"message": "Forbidden"}', '{"versions": ["5.0"]}'])
+def test_success_of_another_shape_is_unexpected(body):
+    assert error_of(Reply(200, {}, body))[:2] == (UNEXPECTED, "")
+
+
+LATER = [408, 425, 429, 499, 500, 501, 502, 503, 504, 507, 520, 521, 522, 523, 524, 525, 526, 527, 530, 598, 599]
+REFUSALS = ["Access denied.", 'Wrong "apiKey" value.', "Account does not exist.", "Telephony not enabled", "Slow", None]
+
+
+@pytest.mark.parametrize("status", LATER)
+@pytest.mark.parametrize("message", REFUSALS)
+def test_status_that_says_to_try_later_outweighs_the_body(status, message):
+    body = json.dumps({"success": False, "errorMsg": message})
+    assert {error_of(Reply(status, {}, text))[:2] for text in (body, *FOREIGN_BODIES)} == {(UNAVAILABLE, "")}
 
 
 @pytest.mark.parametrize("status", [500, 502, 504])

@@ -198,7 +198,12 @@ def test_total_that_is_not_a_number_is_none():
 
 
 @pytest.mark.parametrize(
-    "envelope", [{}, {"result": None}, {"result": []}, {"error": "no"}, {"error": None}, [], 1, None]
+    "envelope",
+    [
+        *({}, {"result": None}, {"result": []}, {"error": "no"}, {"error": None}, [], 1, None),
+        {"error": {"code": 403, "message": "Forbidden"}},
+        {"error": {"code": "access_denied"}},
+    ],
 )
 def test_reply_without_a_result_is_unexpected(envelope):
     with pytest.raises(http_client.UnexpectedReply):
@@ -219,6 +224,18 @@ def test_reply_without_a_result_is_unexpected(envelope):
         (http_client.Reply(500, {}, "{}"), None),
         (http_client.Reply(504, {}, "[]"), None),
         (http_client.Reply(503, {}, json.dumps({"result": {"data": []}})), None),
+        (http_client.Reply(401, {}, "<html>log in</html>"), None),
+        (http_client.Reply(403, {}, "<html>forbidden</html>"), None),
+        (http_client.Reply(404, {}, "<html>not found</html>"), None),
+        (http_client.Reply(403, {}, '{"message": "Forbidden"}'), None),
+        (http_client.Reply(401, {}, '{"error": "access_token_invalid"}'), None),
+        (http_client.Reply(403, {}, '{"error": {"code": 403, "message": "Forbidden"}}'), None),
+        (http_client.Reply(404, {}, '["not found"]'), None),
+        (http_client.Reply(408, {}, ""), None),
+        (http_client.Reply(425, {}, "{}"), None),
+        (http_client.Reply(499, {}, ""), None),
+        (http_client.Reply(520, {"Retry-After": "5"}, "error code: 520"), 5.0),
+        (http_client.Reply(403, {}, "[" * 100_000), None),
     ],
 )
 def test_reply_of_a_proxy_raises_remote_unavailable(reply, wait):
