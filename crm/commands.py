@@ -13,7 +13,7 @@ from connector_project.core.jobs import QUEUED_FOR, released
 from connector_project.core.task_queue import Queue, enqueue, room
 from connector_project.core.untrusted_input import parse_id
 from crm.models import Command
-from telephony import outbound
+from telephony import outbound, outgoing_requests
 from tenants.models import Employee, Tenant, TransferRules
 
 TASK = "crm.tasks.run_command"
@@ -82,7 +82,11 @@ def run(command_id: int, *, now: datetime) -> None:
     claimed = _claim(command, now=now) if is_call else _claim_status(command, now=now)
     if claimed is None:
         return
-    _finish(claimed, _make_call(command, now=now) if is_call else _set_status(command, now=now), now=now)
+    with outgoing_requests.kept(command.tenant_id, command_id=command.pk) as sessions:
+        outcome = _make_call(command, now=now) if is_call else _set_status(command, now=now)
+        _finish(claimed, outcome, now=now)
+        if isinstance(outcome, Ended) and outcome.session_id:
+            sessions.append(outcome.session_id)
     if not is_call:
         _enqueue_newest(command)
 
