@@ -127,9 +127,15 @@ def mail_server(name: str) -> dict[str, Any]:
         return {key: value for key, value in reader.email_url_config(address).items() if value is not None}
 
 
-def mail_addresses(name: str) -> list[str]:
-    """Return a comma-separated list of mail addresses."""
-    return _each(name, EmailValidator(), "is not a mail address")
+def mail_addresses(name: str, *, languages: Collection[str] = ()) -> list[str]:
+    """Return a comma-separated list of mail addresses, each optionally after its language and a colon."""
+
+    def check(word: str) -> None:
+        language, colon, address = word.partition(":")
+        _check(not colon or language in languages)
+        EmailValidator()(address if colon else word)
+
+    return _each(name, check, "is not a mail address")
 
 
 def mail_sender(name: str, *, default: str) -> str:

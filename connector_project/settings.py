@@ -281,7 +281,9 @@ _mail = env.mail_server("EMAIL_URL")
 globals().update({"EMAIL_BACKEND": "django.core.mail.backends.dummy.EmailBackend"} | _mail)
 EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = env.mail_sender("DEFAULT_FROM_EMAIL", default=f"connector@{_public.hostname}")
-ALARM_EMAILS = env.mail_addresses("ALARM_EMAILS")
+_languages = tuple(code for code, _name in LANGUAGES)
+ALARM_LANGUAGE = env.one_of("ALARM_LANGUAGE", default=LANGUAGE_CODE, allowed=_languages)
+ALARM_EMAILS = env.mail_addresses("ALARM_EMAILS", languages=_languages)
 if ALARM_EMAILS and not _mail:
     raise ImproperlyConfigured("ALARM_EMAILS needs EMAIL_URL, the server that sends the mail.")
 ALARM_WEBHOOK_URL = env.webhook("ALARM_WEBHOOK_URL", trusted=TRUSTED_REMOTE_HOSTS)

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from django.utils import timezone
 
-from connector_project.core import http_client
+from connector_project.core import exchanges, http_client
 from connector_project.core.encrypted_fields import UndecryptableText
 from connector_project.core.rate_limit import RateLimit, RateLimitExceeded, acquire
 from crm.retailcrm.client import EVENT_RIGHT, UPLOAD_RIGHT, V4, V5, RetailCrmClient
@@ -40,6 +40,7 @@ def crm_client(connection: CrmConnection, *, is_live: bool = False) -> RetailCrm
         version=version_of(connection),
         zone=connection.zone,
         guard=functools.partial(_guard, connection, is_live=is_live),
+        send=exchanges.recorded(secret=connection.key),
     )
 
 

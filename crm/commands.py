@@ -12,8 +12,9 @@ from connector_project.core import http_client, phone_numbers, transactions
 from connector_project.core.jobs import QUEUED_FOR, released
 from connector_project.core.task_queue import Queue, enqueue, room
 from connector_project.core.untrusted_input import parse_id
+from crm import click_refusals
 from crm.models import Command
-from telephony import outbound
+from telephony import outbound, outgoing_requests
 from tenants.models import Employee, Tenant, TransferRules
 
 TASK = "crm.tasks.run_command"
@@ -23,6 +24,7 @@ CLICK_TTL = timedelta(seconds=10)
 STATUS_TTL = timedelta(minutes=10)
 LEASE = timedelta(minutes=2)
 STATUS_PAUSE = timedelta(seconds=20)
+LONGEST_CODE = 80
 
 Kind, State, Reason = Command.Kind, Command.State, Command.Reason
 # Refusals that are not reported to the CRM as errors.
@@ -36,6 +38,7 @@ class Ended:
     state: Command.State = State.DONE
     reason: str = ""
     detail: str = ""
+    vendor_code: str = ""
     session_id: int | None = None
 
 
@@ -68,7 +71,8 @@ def receive(tenant: Tenant, kind: Command.Kind, request: Mapping[str, str], *, n
 @transaction.atomic
 def _accept(command: Command, *, now: datetime) -> Command:
     if refusal := _prepare(command, now=now):
-        return command.close(State.REFUSED, refusal, now=now)
+        click_refusals.queue(command.close(State.REFUSED, refusal, now=now))
+        return command
     command.save()
     enqueue(TASK, command.pk, queue=QUEUE)
     return command
@@ -82,7 +86,13 @@ def run(command_id: int, *, now: datetime) -> None:
     claimed = _claim(command, now=now) if is_call else _claim_status(command, now=now)
     if claimed is None:
         return
-    _finish(claimed, _make_call(command, now=now) if is_call else _set_status(command, now=now), now=now)
+    with outgoing_requests.kept(command.tenant_id, command_id=command.pk) as sessions:
+        outcome = _make_call(command, now=now) if is_call else _set_status(command, now=now)
+        _finish(claimed, outcome, now=now)
+        if isinstance(outcome, Ended) and outcome.state == State.FAILED:
+            click_refusals.queue(command)
+        if isinstance(outcome, Ended) and outcome.session_id:
+            sessions.append(outcome.session_id)
     if not is_call:
         _enqueue_newest(command)
 
@@ -125,6 +135,7 @@ def _finish(claimed: Command, outcome: Outcome, *, now: datetime) -> None:
     match outcome:
         case Ended(state=state, reason=reason, session_id=session_id):
             until, values = None, {"state": state, "reason": reason, "session_id": session_id, "finished_at": now}
+            values["vendor_code"] = outcome.vendor_code[:LONGEST_CODE]
         case Postponed(until=until):
             values = {"state": State.RECEIVED, "reason": Reason.UIS_UNAVAILABLE}
     Command.objects.release_claimed(claimed, until, detail=outcome.detail, **values)
@@ -274,4 +285,4 @@ def _failed(command: Command, exc: http_client.RemoteError, *, if_unknown: Comma
     if isinstance(exc, http_client.AccessDenied):
         reason = Reason.UIS_DENIED
         command.tenant.uis.record_denial(exc, now=now)
-    return Ended(state=State.FAILED, reason=reason, detail=str(exc))
+    return Ended(state=State.FAILED, reason=reason, detail=str(exc), vendor_code=exc.code)

@@ -14,6 +14,7 @@ from crm.models.popup import CLOSE_WITHIN
 from crm.retailcrm.client import EVENT_RIGHT
 from crm.retailcrm.payloads import EventType, Hangup
 from crm.retailcrm.types import EventAnswer
+from telephony import outgoing_requests
 from telephony.calls import sources, stored_events
 from telephony.models import Notification
 from telephony.models.notification import POPUP_TTL
@@ -33,11 +34,12 @@ def apply(tenant: Tenant, event: CallEvent, *, received_at: datetime, now: datet
 
     `tenant` is loaded with both connections and the rules; the event is stored and applied to its call.
     """
-    match event:
-        case RingingEvent():
-            return _open(tenant, event, received_at=received_at, now=now)
-        case AnsweredEvent() | EndedEvent():
-            return _close(tenant, event, received_at=received_at, now=now)
+    with outgoing_requests.kept(tenant.pk, sessions=[event.session_id]):
+        match event:
+            case RingingEvent():
+                return _open(tenant, event, received_at=received_at, now=now)
+            case AnsweredEvent() | EndedEvent():
+                return _close(tenant, event, received_at=received_at, now=now)
     return Done(Reason.NOTHING_TO_DO)
 
 

@@ -7,6 +7,7 @@ from structlog.contextvars import bind_contextvars
 
 from connector_project.core import check_results, http_client, logging, sweeps
 from crm import (
+    click_refusals,
     client_factory,
     commands,
     integration_module,
@@ -34,6 +35,10 @@ def upload_calls(tenant_id: int) -> None:
 
 def run_command(command_id: int) -> None:
     commands.run(command_id, now=timezone.now())
+
+
+def tell_refused_click(command_id: int) -> None:
+    click_refusals.tell(command_id, now=timezone.now())
 
 
 def link_users(tenant_id: int) -> None:
@@ -90,6 +95,7 @@ def enqueue_due_work() -> None:
     sweeps.run_all(
         Popup.objects.fail_unsent,
         commands.resume_pending,
+        click_refusals.enqueue_due,
         user_linking.enqueue_due,
         outdated_modules.enqueue_due,
         upload_verification.enqueue_due,

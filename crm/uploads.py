@@ -13,6 +13,7 @@ from crm import call_records, client_factory
 from crm.retailcrm import errors
 from crm.retailcrm.client import LARGEST_UPLOAD, MANAGER_RIGHT
 from crm.retailcrm.payloads import CallRecord
+from telephony import outgoing_requests
 from telephony.calls import steps
 from telephony.calls.steps import Denied, Failed, Moved, Outcome, Postponed, Unavailable, Unexpected
 from telephony.models import Call, FailureReason, State, Step
@@ -49,7 +50,8 @@ def upload(batch: Sequence[Call], *, now: datetime) -> None:
     if broken:
         steps.finish(broken, Step.UPLOAD, started=time.monotonic(), now=now)
     if sound := [call for call in current if call.pk in records]:
-        _upload(sound, records, now=now)
+        with outgoing_requests.kept(tenant.pk, sessions=[call.session_id for call in sound]):
+            _upload(sound, records, now=now)
     else:
         tenant.crm.return_half_open()
 
@@ -74,8 +76,9 @@ def find_owners_due(tenant_id: int, *, now: datetime) -> None:
         current = steps.skip_expired(batch, before=tenant.upload_window_start(now=now), now=now)
         for number, call in enumerate(current):
             started = time.monotonic()
-            outcome = steps.isolate(call, functools.partial(_find_owner, tenant, call, now=now))
-            steps.finish([(call, outcome)], Step.RESOLVE_OWNER, started=started, now=now)
+            with outgoing_requests.kept(tenant_id, sessions=[call.session_id]):
+                outcome = steps.isolate(call, functools.partial(_find_owner, tenant, call, now=now))
+                steps.finish([(call, outcome)], Step.RESOLVE_OWNER, started=started, now=now)
             if _left_for_later(current[number + 1 :], tenant.crm, Step.RESOLVE_OWNER, now=now):
                 break
         if not current:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from django.conf import settings
 from django.utils import timezone
 
-from connector_project.core import http_client
+from connector_project.core import exchanges, http_client
 from connector_project.core.encrypted_fields import UndecryptableText
 from connector_project.core.origins import INVALID, origin
 from telephony import api_quota
@@ -95,10 +95,12 @@ def uis_client(connection: UisConnection, *, is_live: bool = False, on_wait: OnW
     if isinstance(connection.access_token, UndecryptableText):
         raise key_undecryptable(SYSTEM)
     data_url, call_url, _media = HOSTS[connection.brand]
+    send = exchanges.recorded(secret=connection.access_token)
     return UisClient(
         data=_AccountChannel(
             url=settings.UIS_DATA_API_URL or data_url,
             token=connection.access_token,
+            send=send,
             connection=connection,
             quota_field="data_limits",
             is_live=is_live,
@@ -109,6 +111,7 @@ def uis_client(connection: UisConnection, *, is_live: bool = False, on_wait: OnW
         calls_api=_AccountChannel(
             url=settings.UIS_CALL_API_URL or call_url,
             token=connection.access_token,
+            send=send,
             connection=connection,
             quota_field="call_limits",
             right=CALL_API,

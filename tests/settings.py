@@ -28,6 +28,7 @@ for _name in (
     "EMAIL_URL",
     "DEFAULT_FROM_EMAIL",
     "ALARM_EMAILS",
+    "ALARM_LANGUAGE",
     "ALARM_WEBHOOK_URL",
     "ALARM_WEBHOOK_SECRET",
 ):

@@ -28,6 +28,7 @@ TASKS = frozenset(
         "crm.tasks.push_statuses",
         "crm.tasks.register_module",
         "crm.tasks.run_command",
+        "crm.tasks.tell_refused_click",
         "crm.tasks.upload_calls",
         "crm.tasks.verify_uploads",
         "crm.tasks.verify_uploads_all",

@@ -62,6 +62,9 @@ class Command(LeasedJob):
     reason = models.CharField(_("reason"), max_length=20, choices=Reason.as_choices, blank=True, default=Reason.NONE)
     detail = models.TextField(_("detail"), blank=True)
     session_id = models.BigIntegerField(_("session"), null=True)
+    vendor_code = models.CharField(max_length=80, blank=True, default="", editable=False)  # why UIS refused it
+    # When the person who clicked was told that no call was started, or it turned out that nobody is to be told.
+    told_at = models.DateTimeField(_("told"), null=True, editable=False)
     finished_at = models.DateTimeField(_("finished"), null=True)
 
     objects = LeasedQuerySet["Command"].as_manager()
@@ -75,6 +78,11 @@ class Command(LeasedJob):
             models.Index(fields=["tenant", "received_at"], name="command_of_tenant"),
             models.Index(
                 fields=["next_attempt_at"], name="command_open", condition=models.Q(next_attempt_at__isnull=False)
+            ),
+            models.Index(
+                fields=["finished_at"],
+                name="command_untold",
+                condition=models.Q(kind="MAKE_CALL", state__in=["REFUSED", "FAILED"], told_at=None),
             ),
         ]
 

@@ -38,6 +38,7 @@ DEFAULT_SECONDS = 10.0
 # Named by scope; by method too, as a key of the old kind may have one method of a scope without the other.
 EVENT_RIGHT = "telephony_write (call/event)"
 UPLOAD_RIGHT = "telephony_write (calls/upload)"
+NOTIFY_RIGHT = "notifications/send"
 MANAGER_RIGHT = "telephony_read (manager)"
 
 # Path of our module, and the field that has it in requests and answers.
@@ -146,6 +147,15 @@ class RetailCrmClient:
         """Set a status (free, busy, dinner, break): POST /users/{id}/status, version 5 only."""
         path = f"/api/{V5}/users/{user_id}/status"
         self._ask("POST", path, right="user_write", body={"status": status}, timeout=DEFAULT_SECONDS)
+
+    def notify(self, user_id: int, message: str) -> None:
+        """Show a message to one user: POST /notifications/send, version 5 only, as in the vendor's own clients.
+
+        https://docs.retailcrm.ru/Developers/API/APIv5#post--api-v5-notifications-send
+        """
+        path = f"/api/{V5}/notifications/send"
+        notification = {"type": "api.error", "message": message, "userIds": [user_id]}
+        self._post(types.Answer, path, {"notification": notification}, right=NOTIFY_RIGHT, timeout=EVENT_SECONDS)
 
     def _path(self, path: str) -> str:
         return f"/api/{self.version}{path}"

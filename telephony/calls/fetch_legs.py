@@ -11,7 +11,7 @@ from structlog.contextvars import bind_contextvars
 from connector_project.core import http_client
 from connector_project.core.encrypted_fields import Undecryptable
 from connector_project.core.jobs import CLOCKS_APART
-from telephony import api_quota, client_factory
+from telephony import api_quota, client_factory, outgoing_requests
 from telephony.calls import pipeline, recording_selection, steps
 from telephony.calls.evidence import load, updated
 from telephony.calls.legs import record_ids
@@ -65,7 +65,8 @@ def fetch_due(tenant_id: int, *, now: datetime) -> None:
     only = None if has_points else is_low_priority
     batch = Call.objects.claim(tenant_id, State.FETCHING_LEGS, limit=BATCH, is_low_priority=only, now=now)
     if batch:
-        _fetch(batch, now=now)
+        with outgoing_requests.kept(tenant_id, sessions=[call.session_id for call in batch]):
+            _fetch(batch, now=now)
     if len(batch) == BATCH or not is_low_priority:
         steps.enqueue_if_due(tenant_id, State.FETCHING_LEGS, now=now)
 

@@ -1,4 +1,4 @@
-"""Models: notifications, calls and their log, reconciliation, bulk actions, recording links, access log."""
+"""Models: notifications, calls with their log, reconciliation, bulk actions, requests, recording links, access log."""
 
 from telephony.models.access_log import AccessLogEntry
 from telephony.models.bulk_action import BulkAction, BulkActionRow
@@ -7,6 +7,7 @@ from telephony.models.call_log import CallLogEntry
 from telephony.models.choices import Direction, FailureReason, Result, State, Step
 from telephony.models.daily_reconciliation import DailyReconciliation
 from telephony.models.notification import Notification
+from telephony.models.outgoing_request import OutgoingRequest, RequestedCall
 from telephony.models.recording_link import RecordingLink
 from telephony.models.report_cursor import ReportCursor
 
@@ -20,8 +21,10 @@ __all__ = [
     "Direction",
     "FailureReason",
     "Notification",
+    "OutgoingRequest",
     "RecordingLink",
     "ReportCursor",
+    "RequestedCall",
     "Result",
     "State",
     "Step",

@@ -13,6 +13,13 @@ from telephony.uis.errors import SYSTEM
 
 # One platform under four brands: a recording of one brand may be stored on a host of another.
 DOMAINS = ("uiscom.ru", "comagic.ru", "callgear.com", "novofon.ru")
+# Fields of reports whose values open a recording.
+RECORD_FIELDS = frozenset(
+    {
+        *("call_records", "wav_call_records", "voice_mail_records"),
+        *("record_file_links", "full_record_file_link", "file_link"),
+    }
+)
 GONE = "recording_gone"
 REFUSED = "recording_refused"
 MP3 = "audio/mpeg"

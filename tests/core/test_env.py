@@ -47,6 +47,10 @@ def webhook_secret(name: str):
     return env.webhook_secret(name, is_needed=True)
 
 
+def alert_receivers(name: str):
+    return env.mail_addresses(name, languages=("ru", "en"))
+
+
 def mail_sender(name: str):
     return env.mail_sender(name, default="connector@example.com")
 
@@ -125,6 +129,11 @@ def set_to(monkeypatch):
         (env.mail_server, "smtp://mail.example.com?timeout=5"),
         (env.mail_addresses, "ops"),
         (env.mail_addresses, "ops@example.com,boss"),
+        (alert_receivers, "de:ops@example.com"),
+        (alert_receivers, ":ops@example.com"),
+        (alert_receivers, "en:ops"),
+        (alert_receivers, "en:"),
+        (alert_receivers, "en:ru:ops@example.com"),
         (mail_sender, "Connector"),
         (mail_sender, "Connector <connector>"),
         (webhook, "ops.example.com/hidden"),
@@ -177,6 +186,7 @@ def test_invalid_value_raises_with_the_variable_name(set_to, read, value):
         (env.mail_server, None, {}),
         (env.mail_addresses, None, []),
         (env.mail_addresses, "ops@example.com, boss@example.com", ["ops@example.com", "boss@example.com"]),
+        (alert_receivers, "ops@example.com, en:boss@example.com", ["ops@example.com", "en:boss@example.com"]),
         (mail_sender, None, "connector@example.com"),
         (mail_sender, "Коннектор <c@example.com>", "Коннектор <c@example.com>"),
         (webhook, None, ""),

@@ -50,6 +50,8 @@ class Account:
     simple_connection: bool = False  # connected through the marketplace; needed by update-scopes
     recent: dict[str, list[datetime]] = field(default_factory=dict)  # times of the latest requests, for the rate limit
     screens: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
+    takes_messages: bool = True
+    messages: list[tuple[int, str, str]] = field(default_factory=list)  # user, type, text
     paging_deletions: list[tuple[int, int]] = field(default_factory=list)  # page and user
     kept_users: int | None = None  # how many users a shortened list has
     shortened_times: int | None = 0  # requests that get the shortened list; None: all

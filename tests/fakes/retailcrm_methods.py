@@ -10,6 +10,7 @@ from tests.fakes import retailcrm_calls as calls
 from tests.fakes import retailcrm_events as events
 from tests.fakes import retailcrm_manager as manager
 from tests.fakes import retailcrm_modules as modules
+from tests.fakes import retailcrm_notifications as notifications
 from tests.fakes import retailcrm_settings as settings
 from tests.fakes import retailcrm_users as people
 from tests.fakes.retailcrm_account import Account
@@ -106,6 +107,8 @@ def _is_allowed(account: Account, method: Method) -> bool:
         return True
     if account.credentials is not None:
         return f"/api{method.path}" in account.credentials
+    if method.handler is notifications.send and not account.takes_messages:
+        return False
     scope = account.settings_scope if method.handler is _show_settings else method.scope
     return scope is None or scope in account.scopes
 
@@ -162,5 +165,7 @@ METHODS: tuple[Method, ...] = (
     Method("GET", "/users", _BOTH, "user_read", people.show_users),
     Method("GET", "/users/{id}", _BOTH, "user_read", people.show_user),
     Method("POST", "/users/{id}/status", _V5, "user_write", people.set_status),
+    # The scope is not documented; `takes_messages` refuses it.
+    Method("POST", "/notifications/send", _V5, None, notifications.send),
     Method("GET", "/user-groups", _BOTH, "user_read", people.show_groups),
 )

@@ -639,6 +639,39 @@ def test_messages_are_sent_after_the_queue_was_lost(minutes, receiver, shop):
     assert len(mail.outbox) == len(receiver.received) == 1
 
 
+@pytest.mark.parametrize("default", ["ru", "en"])
+@pytest.mark.parametrize("worker", ["ru", "en"])
+def test_each_receiver_reads_their_own_language(minutes, receiver, shop, settings, default, worker):
+    """The worker's own language does not matter."""
+    settings.ALARM_EMAILS = ["a@example.net", "ru:b@example.net", "en:c@example.net"]
+    settings.ALARM_LANGUAGE = default
+    deny_access(shop)
+    with translation.override(worker):
+        minutes(2, events_from=[shop])
+    received = {address: email for email in mail.outbox for address in email.to}
+    assert sorted(received) == ["a@example.net", "b@example.net", "c@example.net"]
+    assert len(mail.outbox) == 2
+    for address, language in (("a@example.net", default), ("b@example.net", "ru"), ("c@example.net", "en")):
+        with translation.override(language):
+            assert str(AccessError.ADDRESS_NOT_LISTED.label) in received[address].body
+            assert str(Incident.Kind.ACCESS_DENIED.label) in received[address].subject
+            assert str(Responsible.CLIENT.label) in received[address].body
+    (message,) = receiver.received
+    with translation.override(default):
+        assert str(AccessError.ADDRESS_NOT_LISTED.label) in message["data"]["incidents"][0]["message"]
+
+
+def test_mail_of_a_language_without_receivers_is_closed(minutes, receiver, shop, settings, monkeypatch):
+    settings.ALARM_EMAILS = ["en:c@example.net"]
+    monkeypatch.setattr(delivery, "_send_mail", lambda _alert: (_ for _ in ()).throw(OSError))
+    deny_access(shop)
+    minutes(events_from=[shop])
+    monkeypatch.undo()
+    settings.ALARM_EMAILS = ["a@example.net"]
+    minutes(3, events_from=[shop])
+    assert (AlertDelivery.objects.get(channel="MAIL").state, mail.outbox) == (AlertDelivery.State.FAILED, [])
+
+
 def test_task_that_runs_twice_sends_once(minutes, receiver, shop):
     deny_access(shop)
     minutes(events_from=[shop])

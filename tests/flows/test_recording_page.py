@@ -157,7 +157,7 @@ def test_page_has_a_fixed_query_count(support_client, notify, call, django_asser
         notify(transfer.notification("call_end"))
         for url in players(page(support_client, transfer)).values():
             support_client.get(url).close()
-        with django_assert_num_queries(counts[0] if counts else 16) as queries:
+        with django_assert_num_queries(counts[0] if counts else 18) as queries:
             page(support_client, transfer)
         counts.append(len(queries))
 

@@ -28,6 +28,9 @@ def page_context(call: Call, *, redactor: Redactor, may_act: bool, now: datetime
             (datetime_display.format_with_seconds(call.tenant, entry.at, now=now), entry)
             for entry in explanation.timeline
         ],
+        "requests": [
+            (datetime_display.format_with_seconds(call.tenant, sent.at, now=now), sent) for sent in explanation.requests
+        ],
         "zone": call.tenant.time_zone,
         "is_masked": not redactor.is_unmasked and redactor.number(call.contact) != call.contact,
         "may_retry": may_act and manual.may_retry(call, now=now),

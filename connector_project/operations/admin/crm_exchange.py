@@ -3,6 +3,7 @@
 import json
 
 from django.contrib import admin
+from django.utils.html import format_html_join
 from django.utils.translation import gettext_lazy as _
 
 from connector_project.core import number_forms
@@ -10,6 +11,7 @@ from connector_project.core.admin.base import column, masked_column, redacted_co
 from connector_project.core.redaction import redact
 from connector_project.operations.admin.number_search import NumberSearchAdmin
 from crm.models import Command, Popup
+from telephony.models import OutgoingRequest
 from tenants.datetime_display import full_field, full_fields, short_column
 from tenants.status_labels import crm_status
 
@@ -57,8 +59,18 @@ class CommandAdmin(NumberSearchAdmin):
             "number",
         ),
         *(shown_status, "state", "reason", redacted_column(Command, "detail"), "session_id"),
-        full_field(Command, "finished_at"),
+        *full_fields(Command, "finished_at", "told_at"),
+        "sent_requests",
     )
+
+    @admin.display(description=_("outgoing requests"))
+    def sent_requests(self, command: Command) -> str:
+        """Return what was sent for this command, with the answers: there may be no call that shows it."""
+        rows = OutgoingRequest.objects.filter(tenant=command.tenant_id, command_id=command.pk)
+        texts = ((f"{row} {row.duration_ms} ms", "\n\n".join([row.request, row.response or row.error])) for row in rows)
+        shown = ((name, number_forms.mask_number(redact(text), command.contact)) for name, text in texts)
+        template = '<details><summary>{}</summary><pre class="admin-raw" tabindex="0">{}</pre></details>'
+        return format_html_join("", template, shown)
 
     @admin.display(description=_("original request"))
     def raw_params(self, command: Command) -> str:

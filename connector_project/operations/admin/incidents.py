@@ -127,7 +127,7 @@ class AlertDeliveryAdmin(ReadOnlyAdmin):
     has_change_actions = True
     list_display = (
         datetime_display.short_column(AlertDelivery, "created_at"),
-        *("channel", "subject", "state", "attempts"),
+        *("channel", "language", "subject", "state", "attempts"),
         *(datetime_display.short_column(AlertDelivery, "next_attempt_at"), "detail"),
     )
     list_display_links = ("subject",)

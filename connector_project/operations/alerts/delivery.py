@@ -13,6 +13,7 @@ from django.db import transaction
 from connector_project.core import circuit_breaker, http_client, logging
 from connector_project.core.jobs import MAX_LOST_LEASES, released
 from connector_project.core.task_queue import Queue, enqueue, room
+from connector_project.operations.alerts import receivers
 from connector_project.operations.models import AlertDelivery
 
 TASK = "connector_project.operations.tasks.send_alert"
@@ -25,12 +26,6 @@ SUSPECT_AFTER_TRIES = 3
 
 logger = logging.logger(__name__)
 Channel, State = AlertDelivery.Channel, AlertDelivery.State
-
-
-def enabled_channels() -> list[AlertDelivery.Channel]:
-    """Return the channels that are configured."""
-    configured = {Channel.MAIL: settings.ALARM_EMAILS, Channel.WEBHOOK: settings.ALARM_WEBHOOK_URL}
-    return [channel for channel, value in configured.items() if value]
 
 
 def send(alert_id: int, *, now: datetime) -> None:
@@ -93,7 +88,7 @@ def _holds_others_until(tries: int, next_attempt_at: datetime) -> datetime:
 def _try_to_send(alert: AlertDelivery, *, now: datetime) -> dict[str, Any]:
     """Send a claimed message; return the fields that say what became of it."""
     ended = {"state": State.FAILED, "detail": "", "ended_at": now, **released(None)}
-    if alert.channel not in enabled_channels() or alert.lost_leases >= MAX_LOST_LEASES:
+    if not receivers.is_enabled(alert) or alert.lost_leases >= MAX_LOST_LEASES:
         return ended
     try:
         if alert.channel == Channel.MAIL:
@@ -114,7 +109,7 @@ def _try_to_send(alert: AlertDelivery, *, now: datetime) -> dict[str, Any]:
 def _send_mail(alert: AlertDelivery) -> None:
     # Ask auto-responders not to answer.
     headers = {"Auto-Submitted": "auto-generated"}
-    EmailMessage(alert.subject, alert.body, to=settings.ALARM_EMAILS, headers=headers).send()
+    EmailMessage(alert.subject, alert.body, to=receivers.addresses(alert), headers=headers).send()
 
 
 def _call_webhook(alert: AlertDelivery, *, now: datetime) -> None:

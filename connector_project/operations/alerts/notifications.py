@@ -17,7 +17,7 @@ from django.utils.translation import gettext, ngettext
 from connector_project.core import logging
 from connector_project.core.jobs import DATABASE_FAULTS
 from connector_project.core.task_queue import Queue, enqueue
-from connector_project.operations.alerts import delivery, incident_texts, incidents
+from connector_project.operations.alerts import delivery, incident_texts, incidents, receivers
 from connector_project.operations.alerts.rule import Key
 from connector_project.operations.alerts.rules import RULES
 from connector_project.operations.models import AlertDelivery, Incident
@@ -83,14 +83,18 @@ def _try_to_create_messages(event: Event, group: Sequence[Incident], *, now: dat
 
 
 def _create_messages(event: Event, group: Sequence[Incident], *, now: datetime, queue: Queue) -> None:
-    with translation.override(settings.LANGUAGE_CODE):
-        subject = _subject(event, group)
-        for channel in delivery.enabled_channels():
+    for channel, language in receivers.outlets():
+        with translation.override(language):
             body = _mail(event, group) if channel == AlertDelivery.Channel.MAIL else _json(event, group, now)
             row = AlertDelivery.objects.create(
-                channel=channel, subject=subject, body=body, created_at=now, next_attempt_at=now
+                channel=channel,
+                language=language,
+                subject=_subject(event, group),
+                body=body,
+                created_at=now,
+                next_attempt_at=now,
             )
-            enqueue(delivery.TASK, row.pk, queue=queue)
+        enqueue(delivery.TASK, row.pk, queue=queue)
 
 
 def _subject(event: Event, group: Sequence[Incident]) -> str:

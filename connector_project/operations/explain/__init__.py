@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from connector_project.operations.explain import diagnosis, timeline
+from connector_project.operations.explain import diagnosis, sent_requests, timeline
 from connector_project.operations.explain.data import CallData, Explanation, Redactor
 from telephony.models import Call
 
@@ -18,4 +18,5 @@ def explain(call: Call, *, redactor: Redactor, now: datetime) -> Explanation:
         warnings=diagnosis.find_warnings(data),
         timeline=timeline.build_timeline(data),
         popups=timeline.popup_timings(data),
+        requests=sent_requests.build(data),
     )

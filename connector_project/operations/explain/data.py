@@ -16,7 +16,7 @@ from connector_project.core.untrusted_input import parse_id
 from connector_project.operations.explain import labels
 from crm.models import Command, Popup
 from telephony.calls.evidence import CLICK_TO_CALL_PREFIX, UisSnapshot, load
-from telephony.models import Call, CallLogEntry, Notification
+from telephony.models import Call, CallLogEntry, Notification, OutgoingRequest, RequestedCall
 from telephony.uis.types import Event
 from tenants import permissions
 from tenants.models import Employee
@@ -26,6 +26,7 @@ Reason = Notification.Reason
 # An unreadable notification this close to a call may belong to it.
 BEFORE, AFTER = timedelta(minutes=1), timedelta(minutes=10)
 UNREADABLE_SHOWN = 20
+REQUESTS_SHOWN = 50  # the newest
 SLOW_MS = 1000  # slower than this, the customer speaks before the pop-up is shown
 POPUP_EVENTS = {Event.WAITING, Event.OUTGOING}
 # A pop-up that was no longer needed is no fault.
@@ -66,6 +67,21 @@ class TimelineEntry:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SentRequest:
+    """A request to a vendor that was about the call; its bodies are without secrets and without other calls."""
+
+    at: datetime
+    system: str
+    method: str
+    status: int | None  # None: no answer came, for `error`
+    ms: int
+    error: str
+    request: str
+    answer: str
+    is_fault: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class PopupTiming:
     """The times of one pop-up, or why there was none, and how long each system took."""
 
@@ -103,6 +119,7 @@ class Explanation:
     warnings: Sequence[Diagnosis]
     timeline: Sequence[TimelineEntry]
     popups: Sequence[PopupTiming]
+    requests: Sequence[SentRequest]
 
 
 @dataclass(frozen=True)
@@ -137,6 +154,7 @@ class CallData:
     notifications: Sequence[Notification]
     log_entries: Sequence[CallLogEntry]
     popups: Sequence[Popup]
+    requests: Sequence[OutgoingRequest]
     uis_snapshot: UisSnapshot
     employees: Mapping[int, Employee]
     unreadable: Sequence[Notification]  # unreadable notifications of this client at the time of the call
@@ -158,6 +176,7 @@ class CallData:
             notifications=notifications,
             log_entries=list(call.history.all()),
             popups=list(Popup.objects.filter(**of_call).select_related("employee").order_by("ringing_at", "pk")),
+            requests=_requests(call),
             uis_snapshot=snapshot,
             employees=_employees_of(call, notifications, snapshot),
             unreadable=_unreadable(call),
@@ -199,6 +218,12 @@ def _unreadable(call: Call) -> list[Notification]:
     near = (call.started_at - BEFORE, call.ended_at + AFTER)
     rows = Notification.objects.filter(tenant=call.tenant_id, received_at__range=near)
     return list(rows.filter(outcome=Notification.Outcome.UNREADABLE).order_by("received_at")[:UNREADABLE_SHOWN])
+
+
+def _requests(call: Call) -> list[OutgoingRequest]:
+    about = RequestedCall.objects.filter(tenant=call.tenant_id, session_id=call.session_id).values("request")
+    rows = OutgoingRequest.objects.filter(pk__in=about).prefetch_related("calls").order_by("-sent_at", "-pk")
+    return list(rows[:REQUESTS_SHOWN])
 
 
 def _click_to_call(call: Call) -> Command | None:

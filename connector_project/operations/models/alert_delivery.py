@@ -1,7 +1,8 @@
-"""AlertDelivery: one row per alert and channel."""
+"""AlertDelivery: one row per alert, channel and language."""
 
 import uuid
 
+from django.conf import settings
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
@@ -25,6 +26,7 @@ class AlertDelivery(LeasedJob):
 
     message_id = models.UUIDField(default=uuid.uuid4, editable=False)
     channel = models.CharField(_("channel"), max_length=7, choices=Channel.as_choices)
+    language = models.CharField(_("language"), max_length=2, choices=settings.LANGUAGES, default="ru")
     subject = models.CharField(_("subject"), max_length=250)
     body = models.TextField(_("text"))
     state = models.CharField(_("state"), max_length=24, choices=State.as_choices, default=State.WAITING)

@@ -19,7 +19,7 @@ from connector_project.operations.models import Activation
 from crm import client_factory, integration_module
 from crm.models import Command, Popup, UnknownId
 from crm.module_lease import UNCLAIMED
-from telephony.models import BulkAction, Call, Notification
+from telephony.models import BulkAction, Call, Notification, OutgoingRequest
 from tenants import api_keys, audit, datetime_display
 from tenants.models import (
     AuditLogEntry,
@@ -33,7 +33,10 @@ from tenants.models import (
 from tenants.models.crm_connection import new_secrets
 
 # Tables with up to millions of rows per client are deleted in batches; the rest goes in one transaction.
-LARGE: tuple[type[models.Model], ...] = (Call, Notification, Popup, Command, UnknownId)
+LARGE: tuple[type[models.Model], ...] = (
+    *(Call, Notification, Popup, Command, UnknownId),
+    OutgoingRequest,
+)
 BATCH = 500
 PAUSE_SECONDS = 0.02  # between two batches, so that webhooks are not blocked
 SLICE_SECONDS = 60.0  # the queue kills tasks that run longer than it allows

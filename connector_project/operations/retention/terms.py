@@ -37,6 +37,7 @@ TERMS: Mapping[str, Kept] = {
     "crm.UnknownId": Kept(Term.CALLS, "last_seen_on"),
     "operations.Incident": Kept(Term.CALLS, "resolved_at", Q(state="RESOLVED")),
     "operations.AlertDelivery": Kept(Term.PAYLOAD, "created_at", _NOT_DUE),
+    "telephony.OutgoingRequest": Kept(Term.PAYLOAD, "sent_at"),
     "operations.Erasure": Kept(Term.LOGS, "requested_at", _NOT_DUE),
     "telephony.DailyReconciliation": Kept(Term.LOGS, "day", Q(closed_at__isnull=False)),
     "telephony.AccessLogEntry": Kept(Term.LOGS, "last_at"),
@@ -49,6 +50,7 @@ TERMS: Mapping[str, Kept] = {
 WITH_PARENT: Mapping[str, tuple[str, str]] = {
     "telephony.CallLogEntry": ("telephony.Call", "call"),
     "telephony.RecordingLink": ("telephony.Call", "call"),
+    "telephony.RequestedCall": ("telephony.OutgoingRequest", "request"),
     "telephony.BulkActionRow": ("telephony.BulkAction", "action"),
 }
 # Rows that end by themselves: the queue, sessions, heartbeats, failed sign-ins.

@@ -9,7 +9,7 @@ from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
 from connector_project.operations.explain import explain
-from connector_project.operations.explain.data import MASKED, PopupTiming, TimelineEntry
+from connector_project.operations.explain.data import MASKED, PopupTiming, SentRequest, TimelineEntry
 from connector_project.operations.management.base import JsonCommand
 from telephony.models import Call, Notification
 from telephony.webhooks import status
@@ -37,6 +37,7 @@ class Command(JsonCommand):
                 warnings=[asdict(warning) for warning in found.warnings],
                 timeline=[_timeline_entry(entry) for entry in found.timeline],
                 popups=[_popup(popup) for popup in found.popups],
+                requests=[_request(sent) for sent in found.requests],
                 next=found.next,
                 next_at=found.next_at and found.next_at.isoformat(),
             )
@@ -46,6 +47,18 @@ def _timeline_entry(entry: TimelineEntry) -> dict[str, Any]:
     parts = "; ".join(f"{name}: {value}" for name, value in entry.parts)
     message = f"{entry.message} {parts}".strip()
     return {"at": _iso(entry.at), "step": entry.step, "message": message, "ms": entry.ms}
+
+
+def _request(sent: SentRequest) -> dict[str, Any]:
+    """Return a request without its bodies, which are on the call's page."""
+    return {
+        "at": _iso(sent.at),
+        "system": sent.system,
+        "method": sent.method,
+        "status": sent.status,
+        "error": sent.error,
+        "ms": sent.ms,
+    }
 
 
 def _popup(popup: PopupTiming) -> dict[str, Any]:

@@ -1,0 +1,73 @@
+"""Keeps the requests that belong to a call, a click or a status, with their answers: for the call's page.
+
+Polling is not kept: lists, reports of whole periods, statuses, checks.
+"""
+
+import re
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+
+from django.db import transaction
+from django.utils import timezone
+
+from connector_project.core import exchanges, logging
+from connector_project.core.exchanges import Exchange
+from telephony.models import OutgoingRequest, RequestedCall
+from telephony.models.outgoing_request import LONGEST_METHOD
+from telephony.uis.recordings import RECORD_FIELDS
+
+logger = logging.logger(__name__)
+
+
+@contextmanager
+def kept(tenant_id: int, *, sessions: Sequence[int] = (), command_id: int | None = None) -> Iterator[list[int]]:
+    """Keep the requests that are sent within this block, once it has ended: what they were for is stored by then.
+
+    `sessions` are the calls they are about; the block may add some to the list that it gets. A request that names some
+    of them is kept for these only.
+    """
+    sent: list[Exchange] = []
+    about = list(sessions)
+    try:
+        with exchanges.recording(sent.append):
+            yield about
+    finally:
+        if sent:
+            _try_to_store(tenant_id, sent, sessions=about, command_id=command_id)
+
+
+def _try_to_store(tenant_id: int, sent: Sequence[Exchange], *, sessions: Sequence[int], command_id: int | None) -> None:
+    """Store exchanges in two statements. Never raises: what the vendor was told must not be repeated for its log."""
+    try:
+        with transaction.atomic():
+            rows = OutgoingRequest.objects.bulk_create([_row(tenant_id, one, command_id) for one in sent])
+            RequestedCall.objects.bulk_create(
+                RequestedCall(tenant_id=tenant_id, request=row, session_id=session_id)
+                for row in rows
+                for session_id in _named(row, sessions)
+            )
+    except Exception:
+        logger.exception("outgoing requests were not kept", requests=len(sent))
+
+
+def _row(tenant_id: int, one: Exchange, command_id: int | None) -> OutgoingRequest:
+    return OutgoingRequest(
+        tenant_id=tenant_id,
+        system=one.system,
+        method=one.method[:LONGEST_METHOD],
+        sent_at=timezone.now() - timedelta(seconds=time.monotonic() - one.started),
+        duration_ms=round(one.seconds * 1000),
+        status=one.status,
+        error=one.error,
+        request=exchanges.stored_text(one.request, hidden=RECORD_FIELDS),
+        response=exchanges.stored_text(one.response, hidden=RECORD_FIELDS),
+        command_id=command_id,
+    )
+
+
+def _named(row: OutgoingRequest, sessions: Sequence[int]) -> list[int]:
+    """Return the calls that a request names; all of them if it names none."""
+    every, numbers = list(dict.fromkeys(sessions)), set(re.findall(r"\d+", row.request))
+    return [one for one in every if str(one) in numbers] or every
