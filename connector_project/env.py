@@ -14,6 +14,8 @@ import environ
 from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.core.validators import EmailValidator
 
+from connector_project.core.networks import normalise_network, parse_network
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 reader = environ.FileAwareEnv()
 MAIL_SCHEMES = frozenset({"smtp", "smtp+tls", "smtp+ssl", "consolemail", "filemail"})
@@ -91,6 +93,12 @@ def fernet_keys(name: str, *, is_debug: bool, debug_default: str) -> list[str]:
 def networks(name: str) -> list[str]:
     """Return a comma-separated list of networks such as 10.0.0.0/8."""
     return _each(name, ipaddress.ip_network, "is not a network such as 10.0.0.0/8")
+
+
+def outbound_addresses(name: str) -> list[str]:
+    """Return our outgoing addresses and networks, as a client's list of allowed addresses takes them."""
+    found = _each(name, _check_outbound, "is not an address or network that requests come from, such as 203.0.113.10")
+    return list(dict.fromkeys(map(normalise_network, found)))
 
 
 def host_ports(name: str) -> list[str]:
@@ -194,6 +202,11 @@ def _each(name: str, check: Callable[[str], object], message: str) -> list[str]:
 def _check_host_port(word: str) -> None:
     host, _, port = word.rpartition(":")
     _check(host and re.fullmatch(r"[0-9]{1,5}", port) and 0 < int(port) < 65536)
+
+
+def _check_outbound(word: str) -> None:
+    network = parse_network(word)
+    _check(network.prefixlen and not (network.is_multicast or network.network_address.is_unspecified))
 
 
 def _http_parts(address: str) -> SplitResult:

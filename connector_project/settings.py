@@ -37,6 +37,8 @@ TRUSTED_PROXIES = env.networks("TRUSTED_PROXIES")
 UIS_DATA_API_URL = env.base_url("UIS_DATA_API_URL", default="")
 UIS_CALL_API_URL = env.base_url("UIS_CALL_API_URL", default="")
 UIS_MEDIA_URL = env.base_url("UIS_MEDIA_URL", default="")
+# Our outgoing addresses: clients must allow them in UIS.
+OUTBOUND_ADDRESSES = env.outbound_addresses("OUTBOUND_ADDRESSES")
 TRUSTED_REMOTE_HOSTS = env.host_ports("TRUSTED_REMOTE_HOSTS")
 CRM_DOMAINS = env.str_list(
     "CRM_DOMAINS",

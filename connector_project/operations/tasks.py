@@ -45,7 +45,7 @@ def run_checks_all() -> None:
 
 def enqueue_due_work() -> None:
     """Every minute: enqueue activations and erasures whose queue entry was lost or whose worker died."""
-    sweeps.run_all(activation.resume_pending, erasure.resume_due, now=timezone.now())
+    sweeps.run_all(activation.resume_pending, activation.retry_refused, erasure.resume_due, now=timezone.now())
 
 
 def evaluate_alerts() -> None:

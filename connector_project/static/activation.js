@@ -4,23 +4,6 @@
   const BUSY_MS = 1000;
   const IDLE_MS = 4000;
 
-  for (const button of document.querySelectorAll("button.copy")) {
-    button.hidden = false; // Without JavaScript users select the text by hand.
-    const label = button.textContent;
-    button.addEventListener("click", async () => {
-      const source = document.getElementById(button.dataset.copy);
-      source.select();
-      try {
-        await navigator.clipboard.writeText(source.value);
-      } catch {
-        document.execCommand("copy"); // Plain http has no clipboard.
-      }
-      button.textContent = button.dataset.done;
-      document.getElementById("copied").textContent = `${button.dataset.done}: ${button.getAttribute("aria-label")}`;
-      setTimeout(() => { button.textContent = label; }, 2000);
-    });
-  }
-
   const seen = new Map([...document.querySelectorAll("[data-live]")].map((part) => [part, part.innerHTML]));
 
   const isTyping = () => {

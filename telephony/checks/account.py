@@ -11,6 +11,7 @@ from connector_project.core.check_results import Check, CheckResult, Responsible
 from telephony import api_quota
 from telephony.uis.client import UisClient
 from telephony.uis.errors import LIMIT
+from tenants import outbound_addresses
 from tenants.access_errors import AccessError
 from tenants.account_claims import UIS_USED
 from tenants.models import Tenant, UisConnection
@@ -49,6 +50,22 @@ POINTS = Check(
     failed=_("UIS API points are exhausted or nearly so (%(left)s of %(limit)s left). Raise the limit."),
     where=_TARIFF,
 )
+ADDRESS_LIST = Check(
+    code="UIS_ADDRESS_LIST",
+    passed=_("UIS accepts requests from our server."),
+    failed=_("UIS rejects requests from our server: its address is not on the list. Add %(addresses)s."),
+    where=outbound_addresses.WHERE,
+    variants={
+        "named": _(
+            "UIS rejects requests from our server: its address %(address)s is not on the list. Add it, and ask the "
+            "operator whether there are others."
+        ),
+        "unknown": _(
+            "UIS rejects requests from our server: its address is not on the list. Ask the operator for the address, "
+            "and add it."
+        ),
+    },
+)
 # The errors that deny all access, and the check each one fails.
 DENIALS: dict[str, Check] = {
     AccessError.TOKEN_INVALID: Check(
@@ -60,12 +77,7 @@ DENIALS: dict[str, Check] = {
     AccessError.TOKEN_BLOCKED: Check(
         code="UIS_KEY_BLOCK", passed=_("The UIS key is not blocked."), failed=AccessError.TOKEN_BLOCKED.label
     ),
-    AccessError.ADDRESS_NOT_LISTED: Check(
-        code="UIS_ADDRESS_LIST",
-        passed=_("UIS accepts requests from our server."),
-        failed=_("UIS rejects requests from our server. Add its address %(address)s to the list."),
-        where=_("UIS: Administrator → Account → Rules and security settings, tab API."),
-    ),
+    AccessError.ADDRESS_NOT_LISTED: ADDRESS_LIST,
     AccessError.ACCOUNT_INACTIVE: Check(
         code="UIS_ACCOUNT",
         responsible=Responsible.UIS,
@@ -93,8 +105,17 @@ _ADDRESS = re.compile(r"\b(?:\d{1,3}\.){3}\d{1,3}\b|\b[0-9a-f]{0,4}(?::[0-9a-f]{
 def refused(exc: http_client.RemoteError, *, right: Check | None = None) -> CheckResult:
     """Return the failed check for an error of UIS; `right` is the check of the right the request needed."""
     check = right if exc.code == AccessError.FORBIDDEN else _REFUSALS.get(exc.code)
-    address = _ADDRESS.search(str(exc))
-    return (check or ANSWERS).result(is_ok=False, error=exc, address=address[0] if address else "", left=0, limit="…")
+    params = _address_params(str(exc)) if exc.code == AccessError.ADDRESS_NOT_LISTED else {}
+    return (check or ANSWERS).result(is_ok=False, error=exc, left=0, limit="…", **params)
+
+
+def _address_params(error: str) -> dict[str, str]:
+    """Return what the client must allow: our addresses, the one that UIS names, or whom to ask."""
+    match = _ADDRESS.search(error)
+    named = match[0] if match else ""
+    addresses = outbound_addresses.to_allow(named)
+    kind = "" if addresses else "named" if named else "unknown"
+    return {"kind": kind, "address": named, "addresses": ", ".join(addresses)}
 
 
 TIME_ZONE = Check(

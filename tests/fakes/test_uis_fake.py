@@ -113,7 +113,8 @@ def test_only_post_is_accepted(client: Client) -> None:
     [
         ({"token_state": "expired"}, -32001, "access_token_expired", False),
         ({"token_state": "blocked"}, -32001, "access_token_blocked", False),
-        ({"is_whitelisted": False}, -32003, "ip_not_whitelisted", False),
+        ({"allowed_addresses": []}, -32003, "ip_not_whitelisted", False),
+        ({"allowed_addresses": ["198.51.100.0/24", "203.0.113.11"]}, -32003, "ip_not_whitelisted", False),
         ({"is_active": False}, -32009, "account_inactive", True),
         ({"permissions": set()}, -32003, "forbidden", True),
         ({"minute_limit": 0}, -32029, "limit_exceeded", True),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -74,7 +75,8 @@ class Account:
 
     token_state: str = "valid"  # or "expired", "blocked"
     is_active: bool = True
-    is_whitelisted: bool = True
+    # Whom the API answers (section 2): a new account's list is empty; this one allows everybody, as 0.0.0.0/0 does.
+    allowed_addresses: list[str] = field(default_factory=lambda: ["0.0.0.0/0"])
     caller_ip: str = "203.0.113.10"
     permissions: set[str] = field(
         default_factory=lambda: {"employees: select", "employees: update", "number_management: select"}
@@ -97,6 +99,16 @@ class Account:
     media_files: set[int] = field(default_factory=set)
     tts_message_max_length: int = 500
     phone_ids: Iterator[int] = field(default_factory=lambda: itertools.count(500001), repr=False)
+
+    @property
+    def is_whitelisted(self) -> bool:
+        """Whether the caller's address is on the list."""
+        caller = ipaddress.ip_address(self.caller_ip)
+        return any(caller in ipaddress.ip_network(allowed) for allowed in self.allowed_addresses)
+
+    @is_whitelisted.setter
+    def is_whitelisted(self, is_allowed: bool) -> None:
+        self.allowed_addresses = ["0.0.0.0/0"] if is_allowed else []
 
     @property
     def domain(self) -> str:

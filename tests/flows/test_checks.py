@@ -136,7 +136,7 @@ WRONG_SETTINGS = {
     "UIS_KEY": lambda setup: _key(setup, "no-such-key"),
     "UIS_KEY_TERM": lambda setup: setattr(setup.pbx, "token_state", "expired"),
     "UIS_KEY_BLOCK": lambda setup: setattr(setup.pbx, "token_state", "blocked"),
-    "UIS_ADDRESS_LIST": lambda setup: setattr(setup.pbx, "is_whitelisted", False),
+    "UIS_ADDRESS_LIST": lambda setup: setattr(setup.pbx, "allowed_addresses", ["198.51.100.0/24"]),
     "UIS_ACCOUNT": lambda setup: setattr(setup.pbx, "is_active", False),
     "UIS_ACCOUNT_USED": _share_account,
     "RULES_PASS": lambda setup: TransferRules.objects.filter(tenant=setup.tenant).update(contact_filter="ONLY"),

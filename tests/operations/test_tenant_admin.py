@@ -17,7 +17,7 @@ from connector_project.core.check_results import CHECKS, CheckResult, Responsibl
 from connector_project.operations import tasks as operations_tasks
 from connector_project.operations.admin import bulk_rule_change
 from connector_project.operations.admin.audit_log import actor
-from connector_project.operations.alerts import incident_texts
+from connector_project.operations.alerts import denials, incident_texts
 from connector_project.operations.models import Activation, Incident
 from crm import integration_module
 from crm.models import Command, Popup
@@ -139,7 +139,7 @@ def test_row_shows_state_reason_and_responsible(client, operator, all_states):
         failed_step = CheckResult(CHECKS["UIS_KEY"], ok=False)
         failed_check = CheckResult(CHECKS["UIS_EMPLOYEES"], ok=False, params={"count": "0"})
         expected = {
-            "h-denied": ("access_denied", str(AccessError.ADDRESS_NOT_LISTED.label), Responsible.CLIENT),
+            "h-denied": ("access_denied", denials.describe(AccessError.ADDRESS_NOT_LISTED), Responsible.CLIENT),
             "i-refused": ("access_denied", str(AccessError.CRM_KEY.label), Responsible.CLIENT),
             "g-no-events": ("no_events", no_events, Responsible.CLIENT),
             "f-stopped": ("activation_failed", failed_step.message, failed_step.check.responsible),

@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any
 
+from connector_project.core.check_results import CheckResult
 from connector_project.operations import tenant_status
 from connector_project.operations.admin import bulk_action_pages
 from connector_project.operations.admin.audit_log import actor
@@ -11,8 +12,9 @@ from connector_project.operations.alerts import denials, incidents
 from connector_project.operations.checks import runner
 from connector_project.operations.models import Activation
 from connector_project.operations.onboarding import activation
+from telephony.checks.account import ADDRESS_LIST
 from telephony.webhooks import sources
-from tenants import account_claims, audit
+from tenants import account_claims, audit, outbound_addresses
 from tenants.datetime_display import format_short
 from tenants.models import AuditLogEntry, CheckRun, Tenant
 from tenants.visibility import Reader, visible_to
@@ -39,6 +41,8 @@ def build_panel(tenant: Tenant, *, reader: Reader, may_act: bool, now: datetime)
         "last_event": format_short(tenant, activity.last_event_at, now=now),
         "link_until": format_short(tenant, until, now=now),
         "actions": [action for action in TENANT_ACTIONS.values() if may_act and not action.refusal(tenant, now)],
+        "outbound_addresses": outbound_addresses.to_allow(),
+        "is_address_refused": _is_address_refused(tenant, row, results),
         "checked_at": format_short(tenant, last.checked_at if last else None, now=now),
         "is_checking": runner.is_running(last, now=now),
         "failed": [result for result in results if not result.ok],
@@ -53,6 +57,14 @@ def build_panel(tenant: Tenant, *, reader: Reader, may_act: bool, now: datetime)
         "may_act": may_act,
         "incidents": incidents.active().filter(tenant=tenant).count(),
     }
+
+
+def _is_address_refused(tenant: Tenant, row: Activation | None, results: list[CheckResult]) -> bool:
+    """Return whether UIS does not answer our address, as the denial, the activation or the last check says."""
+    failure = activation.failure(row)
+    failed = [failure] if failure else [one for one in results if not one.ok]
+    is_denied = any(one.is_address_refused for one in denials.of_connection(tenant.uis))
+    return is_denied or any(one.check == ADDRESS_LIST for one in failed)
 
 
 def _audit_log(tenant: Tenant, *, now: datetime) -> list[dict[str, Any]]:

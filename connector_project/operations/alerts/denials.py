@@ -9,6 +9,7 @@ from django.utils.translation import gettext
 from connector_project.core.check_results import Responsible
 from connector_project.core.redaction import redact
 from telephony.models.choices import NEEDED_RIGHTS, State
+from tenants import outbound_addresses
 from tenants.access_errors import AccessError
 from tenants.models import Connection
 
@@ -25,6 +26,11 @@ class Denied:
     @property
     def message(self) -> str:
         return describe(self.code, self.detail, rights=self.rights)
+
+    @property
+    def is_address_refused(self) -> bool:
+        """Whether UIS does not answer our address."""
+        return self.code == AccessError.ADDRESS_NOT_LISTED
 
     @property
     def responsible(self) -> Responsible:
@@ -51,6 +57,8 @@ def of_step(connection: Connection, state: State) -> Denied | None:
 def describe(code: str, answered: str = "", *, rights: Iterable[str] = ()) -> str:
     """Return what must be changed to get access back; the vendor's text for an unknown code."""
     text = str(AccessError(code).label) if code in set(AccessError) - {""} else redact(answered)
+    if code == AccessError.ADDRESS_NOT_LISTED:
+        text = f"{text} {outbound_addresses.instruction()}"
     if not (names := ", ".join(rights)):
         return text
     missing = gettext("Missing: %(rights)s.") % {"rights": names}

@@ -1,5 +1,6 @@
 """Runs an activation: one step per task, resumed by the sweep if a worker dies."""
 
+import contextlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,6 +14,7 @@ from connector_project.operations.checks import runner
 from connector_project.operations.models import Activation
 from connector_project.operations.onboarding import steps
 from crm.checks.module import FIXED_BY_ACTIVATION
+from telephony.checks.account import ADDRESS_LIST
 from tenants.models import CheckRun, Tenant
 
 TASK = "connector_project.operations.tasks.run_activation_step"
@@ -22,6 +24,9 @@ LONGEST = timedelta(minutes=10)  # a step that crashes its worker would do so fo
 # Rate limit of the client's page: stops scripts that try many keys.
 MAX_ACTIONS = 20
 WINDOW = timedelta(minutes=10)
+# What the client puts right at UIS, without coming back to press the button: tried again, within five minutes of it.
+PUT_RIGHT_ELSEWHERE = (ADDRESS_LIST.code,)
+RETRY_AFTER = timedelta(minutes=3)
 Step, State = Activation.Step, Activation.State
 STEPS = list(Step)
 
@@ -100,6 +105,25 @@ def resume_pending(*, now: datetime) -> int:
     for tenant_id in Activation.objects.filter(pk__in=stalled).values_list("tenant_id", flat=True):
         enqueue(TASK, tenant_id, queue=QUEUE)
     return failed + len(stalled)
+
+
+def retry_refused(*, now: datetime) -> int:
+    """Start the failed activations again whose reason may be gone by itself; return how many.
+
+    The client has asked for them by the button, and may end that by no longer having a valid link.
+    """
+    failed = Activation.objects.filter(
+        state=State.FAILED,
+        code__in=PUT_RIGHT_ELSEWHERE,
+        ended_at__lte=now - RETRY_AFTER,
+        tenant__is_paused=False,
+        tenant__activation_expires_at__gt=now,
+    )
+    rows = list(failed.select_related("tenant").order_by("pk"))
+    for row in rows:
+        with contextlib.suppress(ClientHasLeft):
+            start(row.tenant, now=now, by_client=True)
+    return len(rows)
 
 
 def lines(row: Activation | None, *, is_on: bool) -> list[StepLine]:

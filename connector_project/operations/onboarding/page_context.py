@@ -11,8 +11,10 @@ from connector_project.operations.checks import runner
 from connector_project.operations.models import Activation
 from connector_project.operations.onboarding import activation as activation_runner
 from crm import api_scopes, integration_module
+from telephony.checks.account import ADDRESS_LIST
 from telephony.uis import webhook_templates
 from telephony.webhooks import status
+from tenants import outbound_addresses
 from tenants.models import CheckRun, Employee, Tenant, VirtualNumber
 
 SHOWN = 4  # shown characters of a key: enough to distinguish two keys
@@ -38,11 +40,13 @@ class OnboardingPage:
     """What the page shows, loaded in a fixed number of queries; no remote calls."""
 
     scopes = tuple(api_scopes.SCOPES)  # the rights the CRM key needs
+    address_list = ADDRESS_LIST
 
     def __init__(self, tenant: Tenant, *, now: datetime) -> None:
         self.tenant = tenant
         self.is_on = tenant.activated_at is not None
         self.has_keys = not missing(tenant)
+        self.outbound_addresses = outbound_addresses.to_allow()
         self.uis_key_end, self.crm_key_end = _end(tenant.uis.access_token), _end(tenant.crm.key)
         self.is_rotating = tenant.uis.is_rotating(now=now)  # the old webhook URLs still work for a while
         self.is_crm_outdated = tenant.crm.module_outdated_since is not None
@@ -110,6 +114,15 @@ class OnboardingPage:
     @property
     def is_crm_refused(self) -> bool:
         return ACCOUNT in self.tenant.crm.denials or self._is_cause("CRM_KEY", "CRM_ACCOUNT", "CRM_ADDRESS")
+
+    @property
+    def address_box(self) -> str:
+        """Where our addresses stand beside UIS's refusal: "steps", "denied" or "checks", once; "" without one."""
+        if self.failure is not None and self.failure.check == ADDRESS_LIST:
+            return "steps"
+        if any(one.is_address_refused for one in self.denied):
+            return "denied"
+        return "checks" if any(one.check == ADDRESS_LIST for one in self.failed) else ""
 
     def _is_cause(self, *beginnings: str) -> bool:
         return self.failure is not None and self.failure.check.code.startswith(beginnings)
