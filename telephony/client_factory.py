@@ -137,12 +137,15 @@ def recording_url(connection: UisConnection, session_id: int, record_id: str) ->
 
 
 def is_of_uis(connection: UisConnection, url: str) -> bool:
-    """Whether a URL is on a UIS host: anybody who knows the webhook URL can put links into notifications.
+    """Whether a URL may be fetched, or handed over, as a recording of this account. Every path asks here.
 
-    UIS hosts are those of the brands, the one set for this account, and the one in UIS_MEDIA_URL.
+    Anybody who knows the webhook URL can put links into notifications. UIS's hosts are those of the account's brand,
+    the one set for this account, the one in UIS_MEDIA_URL, and those in TRUSTED_REMOTE_HOSTS.
     """
     configured = {origin(settings.UIS_MEDIA_URL), origin(f"https://{_media_host(connection)}")}
-    return recordings.is_uis_url(url, own=configured - {INVALID})
+    if http_client.is_trusted(url):
+        configured.add(origin(url))
+    return recordings.is_uis_url(url, brand=connection.brand, own=configured - {INVALID})
 
 
 def _media_host(connection: UisConnection) -> str:

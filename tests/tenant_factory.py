@@ -53,6 +53,7 @@ def activated(name: str, slug: str, *, pbx: uis.Account, crm: retailcrm.Account,
 def _connect(tenant: Tenant, *, pbx: uis.Account, crm: retailcrm.Account, now: datetime) -> None:
     UisConnection.objects.create(
         tenant=tenant,
+        brand=pbx.brand,
         access_token=pbx.token,
         time_zone=pbx.timezone,
         synced_at=now,

@@ -1,4 +1,7 @@
-"""Selects the recordings of a call, the one for the CRM, and whether to wait for more."""
+"""Selects the recordings of a call, the one for the CRM, and whether to wait for more.
+
+Only URLs on UIS's hosts leave this module, whoever told them: a notification, the report, or a row stored before.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -10,7 +13,7 @@ from telephony.calls.legs import recorded_talks
 from telephony.calls.resolution import CallResolution
 from telephony.calls.sources import StaffDirectory
 from telephony.models import Call, CallLogEntry, Step
-from telephony.uis.types import CallLeg
+from telephony.uis.types import CallLeg, RecordingEvent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,16 +34,17 @@ def urls(call: Call, resolution: CallResolution) -> list[str]:
     """Return the possible URLs of the recording, best first."""
     chosen = resolution.owner_record_ids or resolution.record_ids
     owner_id = call.employee.uis_id if call.employee else None
-    preferred = [event for event in resolution.links if event.employee_id == owner_id] or list(resolution.links)
+    links = _links(call, resolution)
+    preferred = [event for event in links if event.employee_id == owner_id] or links
     own = [client_factory.recording_url(call.tenant.uis, call.session_id, record_id) for record_id in chosen[-1:]]
-    found = [whole_call_url(resolution), *own, *(event.link for event in preferred[-1:])]
+    found = [whole_call_url(call, resolution), *own, *(event.link for event in preferred[-1:])]
     return list(dict.fromkeys(filter(None, found)))
 
 
 def parts(call: Call, resolution: CallResolution) -> list[Part]:
     """Return every recording of a call in order, before and after transfers."""
     if not resolution.record_ids:
-        by_link = {event.link: event for event in resolution.links}
+        by_link = {event.link: event for event in _links(call, resolution)}
         return [Part(url=event.link, employee_id=event.employee_id) for event in by_link.values()]
     talks = recorded_talks(load(call.uis_snapshot).legs)
     found = [
@@ -50,16 +54,21 @@ def parts(call: Call, resolution: CallResolution) -> list[Part]:
     return [Part(url=url, employee_id=talk.employee_id if talk else None, talk=talk) for url, talk in found]
 
 
-def whole_call_url(resolution: CallResolution) -> str:
+def whole_call_url(call: Call, resolution: CallResolution) -> str:
     """Return the URL of the recording of all talks; "" if the call has a single recording."""
-    return resolution.whole_record if len(resolution.record_ids) > 1 else ""
+    return _of_uis(call, resolution.whole_record) if len(resolution.record_ids) > 1 else ""
+
+
+def stored_url(call: Call) -> str:
+    """Return the URL that the call's row has, or "" if it is not one of UIS's."""
+    return _of_uis(call, call.recording_url)
 
 
 def is_awaited(call: Call, resolution: CallResolution, staff: StaffDirectory, *, now: datetime) -> bool:
     """Whether a recording is expected, not there yet, and its deadline has not passed."""
     if not call.is_answered or not call.tenant.rules.send_recording or now >= deadline(call):
         return False
-    return max(len(resolution.record_ids), len(resolution.links)) < expected(call, resolution, staff)
+    return max(len(resolution.record_ids), len(_links(call, resolution))) < expected(call, resolution, staff)
 
 
 def was_passed(call: Call, tries: Iterable[CallLogEntry]) -> bool:
@@ -78,3 +87,12 @@ def expected(call: Call, resolution: CallResolution, staff: StaffDirectory) -> i
     talkers = [staff.employees.get(uis_id) if uis_id else call.employee for uis_id in resolution.talker_ids]
     modes = [person.recording_mode if person else "all" for person in talkers] or ["all"]
     return sum(mode in {"all", call.direction} for mode in modes)
+
+
+def _links(call: Call, resolution: CallResolution) -> list[RecordingEvent]:
+    """Return the notifications with a link to a recording at UIS."""
+    return [event for event in resolution.links if _of_uis(call, event.link)]
+
+
+def _of_uis(call: Call, url: str) -> str:
+    return url if url and client_factory.is_of_uis(call.tenant.uis, url) else ""

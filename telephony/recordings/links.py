@@ -7,6 +7,7 @@ from django.conf import settings
 from django.db import transaction
 from django.urls import reverse
 
+from telephony.calls import recording_selection
 from telephony.models import Call, RecordingLink
 from telephony.recordings.unavailable import RecordingUnavailable, UnavailableReason
 from tenants import audit
@@ -20,9 +21,10 @@ def addresses(batch: Sequence[Call], *, now: datetime) -> dict[int, str]:
     Our link is created with the first upload and stays the same in every repeat. At most three queries.
     """
     rules = batch[0].tenant.rules
-    recorded = [call for call in batch if call.recording_url] if rules.send_recording else []
+    stored = {call.pk: recording_selection.stored_url(call) for call in batch} if rules.send_recording else {}
+    recorded = [call for call in batch if stored.get(call.pk)]
     if rules.recording_link != TransferRules.RecordingLink.OURS:
-        return {call.pk: call.recording_url for call in recorded}
+        return {call.pk: stored[call.pk] for call in recorded}
     links = _known(recorded)
     new = [call for call in recorded if call.pk not in links and not is_expired(call, now=now)]
     if new:

@@ -68,7 +68,7 @@ class RecordingPanel:
         titles = [self._title(part) for part in self._parts]
         if len(titles) > 1:
             titles = [f"{number}. {title}" for number, title in enumerate(titles, start=1)]
-        whole = [gettext("The whole call")] if recording_selection.whole_call_url(self._resolution) else []
+        whole = [gettext("The whole call")] if recording_selection.whole_call_url(self.call, self._resolution) else []
         numbers = range(1 - len(whole), len(titles) + 1)
         url = "admin:telephony_call_play"
         return [

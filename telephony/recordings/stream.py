@@ -66,7 +66,7 @@ def refresh_from_uis(call: Call, *, now: datetime) -> bool:
     call.uis_snapshot = dump(answer)
     found = recording_selection.url(call, _resolve(call))
     if call.state in _DONE_STATES and found:
-        call.recording_url, call.recording_missing_since = call.recording_url or found, None
+        call.recording_url, call.recording_missing_since = found, None
         _save(call, answer, now=now)
     return bool(found)
 
@@ -110,7 +110,7 @@ def _urls(call: Call, part: int | None) -> list[str]:
     if part is None:
         return recording_selection.urls(call, resolution)
     if part == 0:
-        return list(filter(None, [recording_selection.whole_call_url(resolution)]))
+        return list(filter(None, [recording_selection.whole_call_url(call, resolution)]))
     return [one.url for one in recording_selection.parts(call, resolution)[part - 1 : part]]
 
 

@@ -3,7 +3,9 @@
 https://comagic.github.io/data_api/report/get_call_legs_report/ (call_records), `…/report/get_calls_report/`
 """
 
-from collections.abc import Callable, Collection, Iterator
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
+from urllib.parse import quote
 
 from connector_project.core import http_client, http_range, origins
 from connector_project.core.http_client import Download, RemoteRejected, RemoteUnavailable, UnexpectedReply
@@ -11,8 +13,13 @@ from connector_project.core.http_range import ContentRange, RequestedRange
 from connector_project.core.origins import INVALID, Origin
 from telephony.uis.errors import SYSTEM
 
-# One platform under four brands: a recording of one brand may be stored on a host of another.
-DOMAINS = ("uiscom.ru", "comagic.ru", "callgear.com", "novofon.ru")
+# The domains of each brand. UIS and CoMagic are one firm: the documented link to a whole call is on media.comagic.ru.
+DOMAINS: Mapping[str, tuple[str, ...]] = {
+    "uis": ("uiscom.ru", "comagic.ru"),
+    "comagic": ("comagic.ru", "uiscom.ru"),
+    "callgear": ("callgear.com", "callgear.ae"),
+    "novofon": ("novofon.ru",),
+}
 # Fields of reports whose values open a recording.
 RECORD_FIELDS = frozenset(
     {
@@ -23,21 +30,25 @@ RECORD_FIELDS = frozenset(
 GONE = "recording_gone"
 REFUSED = "recording_refused"
 MP3 = "audio/mpeg"
+# No user info, no escapes in the host: ours, the CRM's and a browser's parser must agree on whose address it is.
+_URL = re.compile(r"https?://[A-Z0-9\-._:\[\]]+([/?#][A-Z0-9\-._~:/?#\[\]@!$&'()*+,;=%]*)?", re.IGNORECASE)
 _UNSPECIFIED_TYPES = {"", "application/octet-stream", "binary/octet-stream"}
 
 
 def talk_url(base: str, session_id: int, record_id: str) -> str:
     """Return the URL of the recording of one talk; `base` is scheme and host."""
-    return f"{base}/system/media/talk/{session_id}/{record_id}/"
+    return f"{base}/system/media/talk/{session_id}/{quote(record_id, safe='')}/"
 
 
-def is_uis_url(url: str, *, own: Collection[Origin]) -> bool:
-    """Return whether a URL is on one of UIS's hosts, or on one of `own`, which the operator configured."""
+def is_uis_url(url: str, *, brand: str, own: Collection[Origin]) -> bool:
+    """Return whether a URL is on a host of this brand, or on one of `own`, which the operator configured."""
     origin = scheme, host, port = origins.origin(url)
-    if origin == INVALID:
+    if origin == INVALID or not _URL.fullmatch(url):
         return False
-    is_at_brand = any(host.endswith(f".{domain}") for domain in DOMAINS)
-    return origin in own or (scheme == "https" and port == origins.PORTS["https"] and is_at_brand)
+    if origin in own:
+        return True
+    is_at_brand = any(host.endswith(f".{domain}") for domain in DOMAINS[brand])
+    return is_at_brand and scheme == "https" and port == origins.PORTS["https"]
 
 
 class RecordingStream:

@@ -515,14 +515,6 @@ def test_login_page_of_uis_is_never_passed_on(client, link, uis_world):
     assert "личный кабинет" not in answer.content.decode()
 
 
-def test_foreign_link_in_a_notification_is_never_fetched(own_links, client, notify, crm, talk, uis_world, wire):
-    talk.records_at = timezone.now() + timedelta(hours=1)
-    forged = talk.notification("recorded") | {"file_link": "https://evil.example.com/a.mp3"}
-    notify(forged, talk.notification("call_end"))
-    assert_unavailable(client.get(path_of(crm.calls[0])), 503)
-    assert "evil.example.com" not in " ".join(str(call.request.url) for call in wire.calls)
-
-
 def test_recording_known_only_from_its_notification_is_played(own_links, play, notify, crm, talk, later):
     talk.records_at = timezone.now() + timedelta(minutes=5)
     notify(talk.notification("recorded"), talk.notification("call_end"))

@@ -20,10 +20,12 @@ def test_talk_url_contains_host_session_and_recording_id():
     ("url", "is_uis"),
     [
         (URL, True),
-        ("https://media.comagic.ru/1/2", True),
-        ("https://app.callgear.com/", True),
-        ("https://a.b.novofon.ru/", True),
+        ("https://media.comagic.ru/1/2", True),  # the same firm
+        ("https://a.b.uiscom.ru/", True),
         ("https://APP.UISCOM.RU/", True),
+        ("https://app.uiscom.ru:443/x?y=1&z=%20#t", True),
+        ("https://app.callgear.com/", False),  # another brand
+        ("https://media.novofon.ru/1/2", False),
         ("https://app.callgear.ae/x", True),  # the media host of the account
         ("http://127.0.0.1:8001/uis/media/x", True),  # configured by the operator
         ("https://uiscom.ru/", False),
@@ -40,6 +42,23 @@ def test_talk_url_contains_host_session_and_recording_id():
         ("https://evil.example.com#@app.uiscom.ru/", False),
         ("https://evil.example.com?.uiscom.ru", False),
         ("https://user@app.uiscom.ru/", False),
+        ("https://@app.uiscom.ru/", False),
+        ("https://:443@app.uiscom.ru/", False),
+        ("https://app.uiscom.ru./", False),
+        ("https://app.uiscom.ru\u3002evil.example.com/", False),
+        ("https://app\uff0euiscom\uff0eru/", False),
+        ("https://evil.example.com%2f.uiscom.ru/", False),
+        ("https://evil.example.com%23.uiscom.ru/", False),
+        ("https://app.uiscom.ru\\.evil.example.com/", False),
+        ("https://app.uiscom.ru/a b", False),
+        ("https://app.uiscom.ru/\r\nX-Evil: 1", False),
+        (" https://app.uiscom.ru/", False),
+        ("https:app.uiscom.ru/", False),
+        ("https:///app.uiscom.ru/", False),
+        ("javascript:alert(1)//https://app.uiscom.ru/", False),
+        ("JaVaScRiPt:alert(1)", False),
+        ("data:audio/mpeg;base64,AAAA", False),
+        ("ftp://app.uiscom.ru/", False),
         ("//app.uiscom.ru/", False),
         ("file:///etc/passwd", False),
         ("https://169.254.169.254/", False),
@@ -48,7 +67,28 @@ def test_talk_url_contains_host_session_and_recording_id():
 )
 def test_only_hosts_of_uis_are_accepted(url, is_uis):
     own = {("https", "app.callgear.ae", 443), ("http", "127.0.0.1", 8001)}
-    assert is_uis_url(url, own=own) is is_uis
+    assert is_uis_url(url, brand="uis", own=own) is is_uis
+
+
+@pytest.mark.parametrize(
+    ("brand", "hosts"),
+    [
+        ("uis", {"app.uiscom.ru", "app.comagic.ru"}),
+        ("comagic", {"app.uiscom.ru", "app.comagic.ru"}),
+        ("callgear", {"app.callgear.com", "app.callgear.ae"}),
+        ("novofon", {"app.novofon.ru"}),
+    ],
+)
+def test_each_brand_has_its_hosts(brand, hosts):
+    every = {f"app.{domain}" for domains in recordings.DOMAINS.values() for domain in domains}
+    assert {host for host in every if is_uis_url(f"https://{host}/1", brand=brand, own=set())} == hosts
+
+
+def test_record_id_cannot_leave_its_place_in_the_url():
+    assert (
+        recordings.talk_url("https://app.uiscom.ru", 1, "../x?y")
+        == "https://app.uiscom.ru/system/media/talk/1/..%2Fx%3Fy/"
+    )
 
 
 @pytest.fixture
