@@ -47,15 +47,27 @@ def updated(text: str, *, row: EndedEvent | None, legs: Sequence[CallLeg]) -> st
 
 
 class CallEvidence:
-    """The evidence about a call, without repeats and in the order of events."""
+    """The evidence about a call, without repeats and in the order of events.
 
-    def __init__(self, events: Iterable[CallEvent], row: EndedEvent | None, own_numbers: Collection[str]) -> None:
+    `reads` are the fields that a missed call is decided by, see `untold`. `is_asked`: UIS's report was asked for the
+    call and does not know it; what notifications tell must do then.
+    """
+
+    def __init__(
+        self,
+        events: Iterable[CallEvent],
+        row: EndedEvent | None,
+        own_numbers: Collection[str],
+        *,
+        reads: Collection[str] = (),
+        is_asked: bool = False,
+    ) -> None:
         told = list(events)
         unique = {_sort_key(event): event for event in told}
         self.events = [unique[key] for key in sorted(unique)]
         self.row = row
         self._counts = Counter(event.event for event in told)
-        self.own_numbers = own_numbers
+        self.own_numbers, self._reads, self._is_asked = own_numbers, {*reads}, is_asked
         self.ends = [event for event in self.events if isinstance(event, EndedEvent)]
         # Best source first: the report row, then the latest end.
         self.finished = [*([row] if row else []), *self.ends[::-1]]
@@ -63,14 +75,42 @@ class CallEvidence:
 
     @functools.cached_property
     def has_talk(self) -> bool:
-        """Whether any source reports a talk; an answer overrides a miss, whatever came first."""
+        """Whether any source reports a talk; an answer overrides a miss, whatever came first.
+
+        A call that is not lost had one, unless its end tells a talk time of 0: a menu or an informer served the caller.
+        """
         is_in = self.direction == "in"
-        if any(end.talk_seconds or (is_in and end.is_lost is False) for end in self.finished):
+        if any(end.talk_seconds or (is_in and _is_answered(end)) for end in self.finished):
             return True
         return any(
             isinstance(event, AnsweredEvent | RecordingEvent) or event.event == Event.TALK_FINISHED
             for event in self.events
         )
+
+    @functools.cached_property
+    def talk_seconds(self) -> int:
+        """The longest talk time that is told; 0 also where none is."""
+        return max((end.talk_seconds or 0 for end in self.finished), default=0)
+
+    @functools.cached_property
+    def is_lost(self) -> bool | None:
+        """UIS's word, that of the report first; None if it said nothing. A menu's end may be told as lost before."""
+        if self.row and self.row.is_lost is not None:
+            return self.row.is_lost
+        told = {end.is_lost for end in self.ends} - {None}
+        if not told and self._is_asked:
+            return any(end.talk_seconds == 0 for end in self.ends) or None
+        return all(told) if told else None
+
+    @functools.cached_property
+    def untold(self) -> frozenset[str]:
+        """What no notification tells of a missed call. That the number is hidden, or that no phone rang, is told."""
+        is_told = {
+            "contact": any(event.contact or event.is_hidden for event in self.events),
+            "number": any(event.number for event in self.events),
+            "employees": any(end.rung_employee_ids is not None for end in self.ends) or bool(self.rung_employee_ids),
+        }
+        return frozenset(name for name, is_known in is_told.items() if not is_known)
 
     @functools.cached_property
     def rang_after_end(self) -> bool:
@@ -85,10 +125,12 @@ class CallEvidence:
 
     @functools.cached_property
     def is_missed(self) -> bool:
-        """Whether an incoming call has ended and no source reports an answer."""
-        is_lost = any(end.is_lost for end in self.finished)
-        is_proven = self.row is not None or not self._may_lack_events
-        return self.direction == "in" and is_lost and is_proven and not self.has_talk and not self.rang_after_end
+        """Whether an incoming call was lost, no source reports an answer, and all is told that decides it."""
+        is_known = not (self._may_lack_events or self.untold & self._reads)
+        is_proven = self.row is not None or self._is_asked or is_known
+        return (
+            self.direction == "in" and bool(self.is_lost) and is_proven and not (self.has_talk or self.rang_after_end)
+        )
 
     @property
     def _may_lack_events(self) -> bool:
@@ -133,7 +175,7 @@ class CallEvidence:
     @functools.cached_property
     def rung_employee_ids(self) -> tuple[int, ...]:
         """Employees whose phones rang: those named only by an end, then the others by their last ringing event."""
-        named = [employee_id for event in self.finished for employee_id in event.rung_employee_ids]
+        named = [employee_id for event in self.finished for employee_id in event.rung_employee_ids or ()]
         rung = [event.employee_id for event in self.events if isinstance(event, RingingEvent) and event.employee_id]
         by_last_ring = list(dict.fromkeys(rung[::-1]))[::-1]
         return (*(one for one in dict.fromkeys(named) if one not in by_last_ring), *by_last_ring)
@@ -198,6 +240,10 @@ class CallEvidence:
 
     def _rings(self) -> list[datetime]:
         return [event.happened_at for event in self.events if isinstance(event, RingingEvent) and event.happened_at]
+
+
+def _is_answered(end: EndedEvent) -> bool:
+    return end.is_lost is False and end.talk_seconds is None
 
 
 def _sort_key(event: CallEvent) -> tuple[float, str, str]:

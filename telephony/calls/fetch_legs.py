@@ -35,6 +35,9 @@ LOW_PRIORITY_BURST = 2  # the rest is reserved for live calls
 FARTHEST_SLOT = PACE * BURST + CLOCKS_APART
 # From this attempt on the session's report row is requested too, and legs without a talk are accepted.
 WAIT_FOR_LEGS_ATTEMPTS = 4
+# From this attempt on, some twenty minutes after the first, a call that UIS shows in no report is decided by what its
+# notifications tell, if that is enough.
+ASKED_ATTEMPTS = 6
 RECORDING_PAUSES_SECONDS = (15, 60, 300, 900)
 
 
@@ -140,8 +143,13 @@ class _UisReply:
 
     def wants_row(self, call: Call) -> bool:
         """Whether the report row is asked for: it has what the legs lack, and a recording of all talks."""
-        has_parts = len(record_ids(self.legs.get(call.session_id, []))) > 1
-        return (has_parts or self._lacks(call)) and not _has_row(call)
+        legs = self.legs.get(call.session_id, [])
+        is_wanted = len(record_ids(legs)) > 1 or self._lacks(call) or _leaves_unknown(call, legs)
+        return is_wanted and not _has_row(call)
+
+    def shows_nothing(self, call: Call) -> bool:
+        """Whether UIS was asked for both, and neither report has the call."""
+        return not (self.denied or self.legs.get(call.session_id) or self.rows.get(call.session_id) or _has_row(call))
 
     def waits_for_row(self, call: Call) -> bool:
         """Whether the call cannot go on without the report row; without the recording of all talks it can."""
@@ -150,6 +158,14 @@ class _UisReply:
     def _lacks(self, call: Call) -> bool:
         """Whether the legs are not enough: they do not have the direction, or there are none."""
         return not call.direction or (not self.legs.get(call.session_id) and call.attempts >= WAIT_FOR_LEGS_ATTEMPTS)
+
+
+def _leaves_unknown(call: Call, legs: Sequence[CallLeg]) -> bool:
+    """Whether only the report may tell a number, or whether UIS counts an unanswered call as lost."""
+    is_unanswered = call.direction == "in" and not any(leg.is_talked for leg in legs)
+    has_contact = call.contact or any(leg.contact for leg in legs)
+    has_number = call.number or any(leg.number for leg in legs)
+    return is_unanswered or not has_contact or not has_number
 
 
 def _has_row(call: Call) -> bool:
@@ -183,7 +199,8 @@ def _evaluate(call: Call, *, found: _UisReply, known: Sources, choices: RuleSet,
         return _on_error(call, found.denied, uis=call.tenant.uis, now=now)
     legs = found.legs.get(call.session_id, [])
     call.uis_snapshot = updated(call.uis_snapshot, row=found.rows.get(call.session_id), legs=legs)
-    resolution, owner = known.resolve(call, waits_for_legs=call.attempts < WAIT_FOR_LEGS_ATTEMPTS)
+    is_asked = call.attempts >= ASKED_ATTEMPTS and found.shows_nothing(call)
+    resolution, owner = known.resolve(call, waits_for_legs=call.attempts < WAIT_FOR_LEGS_ATTEMPTS, is_asked=is_asked)
     if resolution.status not in {ResolutionStatus.COMPLETE, ResolutionStatus.MISSED}:
         is_early = bool(legs) or call.attempts < WAIT_FOR_LEGS_ATTEMPTS
         return Retried(reason=FailureReason.LEGS_NOT_READY if is_early else FailureReason.UNKNOWN_TO_UIS)

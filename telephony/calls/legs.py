@@ -31,6 +31,7 @@ class LegSummary:
     number: str = ""
     rung_employee_ids: tuple[int, ...] = ()
     talker_ids: tuple[int | None, ...] = ()  # one per talk, in order
+    next_owner_ids: tuple[int, ...] = ()  # by the owner rule, if UIS names no employee for the owner's talk
     finish_reason: str = ""
 
 
@@ -56,7 +57,7 @@ def summarise(
     ):
         return None
     talk_legs = talks or [leg for leg in ordered if leg.is_talked and expects_talk]
-    return _summary(ordered, talks, talk_legs, owner_leg=_owner_leg(talks, owner) if talks else None)
+    return _summary(ordered, talks, talk_legs, by_owner=_by_owner(talks, owner))
 
 
 def record_ids(legs: Sequence[CallLeg], *, owner_id: int | None = None) -> tuple[str, ...]:
@@ -77,16 +78,18 @@ def recorded_talks(legs: Sequence[CallLeg]) -> dict[str, CallLeg]:
 
 
 def _summary(
-    ordered: Sequence[CallLeg], talks: Sequence[CallLeg], talk_legs: Sequence[CallLeg], *, owner_leg: CallLeg | None
+    ordered: Sequence[CallLeg], talks: Sequence[CallLeg], talk_legs: Sequence[CallLeg], *, by_owner: Sequence[CallLeg]
 ) -> LegSummary:
     """Summarise complete legs; `talks` are those of employees, `talk_legs` those that show a talk at all."""
+    owner_leg = next(iter(by_owner), None)
+    owner_id = owner_leg.employee_id if owner_leg else None
     first = min((leg.talk_started_at for leg in talk_legs), default=None)
     longest_seconds = max(leg.total_seconds for leg in ordered)
     outside = [leg for leg in ordered if not leg.is_operator]
     finish_reason = (outside or ordered)[-1].finish_reason  # the outside party's, if UIS reports their leg
     return LegSummary(
         result=Result.ANSWERED if talk_legs else finish_reasons.unanswered_result(finish_reason),
-        owner_id=owner_leg.employee_id if owner_leg else None,
+        owner_id=owner_id,
         owner_number=owner_leg.called if owner_leg else "",
         talk_seconds=_talked(talk_legs),
         # Not below 0: in the hour repeated at the end of DST a talk may seem to begin before its call.
@@ -98,6 +101,7 @@ def _summary(
         number=next((leg.number for leg in ordered if leg.number), ""),
         rung_employee_ids=_rung(_employee_legs(ordered)),
         talker_ids=tuple(leg.employee_id for leg in _by_talk_start(talks)),
+        next_owner_ids=() if owner_id else tuple(dict.fromkeys(leg.employee_id for leg in by_owner if leg.employee_id)),
         finish_reason=finish_reason,
     )
 
@@ -120,20 +124,20 @@ def _by_talk_start(legs: Iterable[CallLeg]) -> list[CallLeg]:
     return sorted(legs, key=lambda leg: (leg.talk_started_at, leg.leg_id))
 
 
-def _owner_leg(talks: Sequence[CallLeg], owner: str) -> CallLeg:
-    """Choose the owner's leg.
+def _by_owner(talks: Sequence[CallLeg], owner: str) -> list[CallLeg]:
+    """Order the talks by the owner rule, the owner's first.
 
     The last talker is the one who talked at the end: a colleague consulted in between connected later but left earlier.
     """
     ordered = _by_talk_start(talks)
     if owner == FIRST_TALKER:
-        return ordered[0]
+        return ordered
     if owner == LONGEST_TALKER:
         seconds: dict[object, int] = defaultdict(int)
         for leg in ordered:
             seconds[leg.employee_id or leg.called] += leg.talk_seconds
-        return max(ordered, key=lambda leg: seconds[leg.employee_id or leg.called])
-    return max(ordered, key=lambda leg: (leg.talk_ended_at, leg.talk_started_at, leg.leg_id))
+        return sorted(ordered, key=lambda leg: seconds[leg.employee_id or leg.called], reverse=True)
+    return sorted(ordered, key=lambda leg: (leg.talk_ended_at, leg.talk_started_at, leg.leg_id), reverse=True)
 
 
 def _talked(talks: Sequence[CallLeg]) -> int:

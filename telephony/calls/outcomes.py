@@ -12,8 +12,9 @@ INCOMING = _IN
 ANSWERED = _IN & Q(result=Result.ANSWERED)
 REACHED = _OUT & Q(result=Result.ANSWERED)
 NOT_REACHED = _OUT & ~Q(result__in=["", Result.ANSWERED])
-# Somebody talked, in either direction: by the result, or by a reported talk whose end is not known yet.
-TALKED = Q(result=Result.ANSWERED) | Q(result="", is_lost=False)
+# Somebody talked, in either direction: by the result, unless a menu served the caller, or by a reported talk whose end
+# is not known yet.
+TALKED = Q(result=Result.ANSWERED, talk_seconds__gt=0) | Q(result="", is_lost=False)
 # The end of a call that matches none of these is not known yet.
 OUTCOMES: Mapping[str, Q] = {
     "answered": ANSWERED,

@@ -66,7 +66,8 @@ def stored_url(call: Call) -> str:
 
 def is_awaited(call: Call, resolution: CallResolution, staff: StaffDirectory, *, now: datetime) -> bool:
     """Whether a recording is expected, not there yet, and its deadline has not passed."""
-    if not call.is_answered or not call.tenant.rules.send_recording or now >= deadline(call):
+    has_talk = call.is_answered and (call.talk_seconds or resolution.talker_ids)  # not served by a menu
+    if not has_talk or not call.tenant.rules.send_recording or now >= deadline(call):
         return False
     return max(len(resolution.record_ids), len(_links(call, resolution))) < expected(call, resolution, staff)
 

@@ -64,10 +64,15 @@ def resolve(
     *,
     owner: str,
     own_numbers: Collection[str] = (),
+    reads: Collection[str] = (),
     waits_for_legs: bool = True,
+    is_asked: bool = False,
 ) -> CallResolution:
-    """Resolve by the tenant's owner rule and own numbers; with `waits_for_legs`, more evidence may still come."""
-    evidence = CallEvidence(events, snapshot.row, own_numbers)
+    """Resolve by the tenant's owner rule and own numbers; with `waits_for_legs`, more evidence may still come.
+
+    `reads` and `is_asked`: see CallEvidence.
+    """
+    evidence = CallEvidence(events, snapshot.row, own_numbers, reads=reads, is_asked=is_asked)
     summary = snapshot.legs and summarise(
         snapshot.legs,
         owner=owner,
@@ -83,17 +88,19 @@ def resolve(
 
 
 def _from_legs(evidence: CallEvidence, summary: LegSummary, snapshot: UisSnapshot) -> CallResolution:
-    is_missed = evidence.direction == "in" and summary.result != Result.ANSWERED
-    reported_result = snapshot.row.result if snapshot.row else None
+    has_talk, is_in = summary.result == Result.ANSWERED, evidence.direction == "in"
+    is_missed = is_in and not has_talk and evidence.is_lost is not False
+    result = summary.result
+    if is_in and not has_talk:
+        reported = snapshot.row.result if snapshot.row and not is_missed else None
+        result = reported or finish_reasons.incoming_result(summary.finish_reason, is_lost=is_missed)
     common = evidence.fields(contacts=summary.contacts, sides=summary.sides)
     fields = {
         "number": summary.number or common["number"],
         "rung_employee_ids": summary.rung_employee_ids or common["rung_employee_ids"],
         "is_lost": is_missed,
-        "result": (reported_result or finish_reasons.missed_result(summary.finish_reason))
-        if is_missed
-        else summary.result,
-        "talk_seconds": summary.talk_seconds,
+        "result": result,
+        "talk_seconds": summary.talk_seconds or (0 if is_missed else evidence.talk_seconds),
         "wait_seconds": summary.wait_seconds,
         "started_at": summary.started_at,
         "ended_at": summary.ended_at,
@@ -113,10 +120,9 @@ def _owner(evidence: CallEvidence, summary: LegSummary, *, is_missed: bool) -> d
     """Return the owner: of a missed call the employee rung last, of a talk the talker if UIS names them."""
     if is_missed:
         return {"owner_id": next(iter((summary.rung_employee_ids or evidence.rung_employee_ids)[::-1]), None)}
-    is_unnamed = not any(summary.talker_ids)
-    candidates = (
-        _distinct(evidence.talker_id, *(() if summary.talker_ids else summary.rung_employee_ids)) if is_unnamed else ()
-    )
+    # UIS names nobody for a talk on an outside number: unless it is an employee's, the next one by the rule owns it.
+    rung = () if summary.talker_ids else summary.rung_employee_ids
+    candidates = () if summary.owner_id else _distinct(*summary.next_owner_ids, evidence.talker_id, *rung)
     return {"owner_id": summary.owner_id, "owner_number": summary.owner_number, "candidate_ids": candidates}
 
 
@@ -143,12 +149,12 @@ def _from_row(evidence: CallEvidence, row: EndedEvent) -> CallResolution:
 
 def _from_notifications(evidence: CallEvidence) -> CallResolution:
     """Resolve from notifications: complete for a missed call, provisional for others."""
-    is_missed = evidence.is_missed
+    is_missed, is_in = evidence.is_missed, evidence.direction == "in"
     not_missed = ResolutionStatus.NEEDS_LEGS if evidence.finished else ResolutionStatus.IN_PROGRESS
     fields = {
-        "is_lost": is_missed or (False if evidence.has_talk else None),
+        "is_lost": is_missed or (False if evidence.has_talk or (is_in and evidence.is_lost is False) else None),
         "result": Result.NO_ANSWER if is_missed else None,
-        "talk_seconds": max((event.talk_seconds or 0 for event in evidence.finished), default=0),
+        "talk_seconds": evidence.talk_seconds,
         "wait_seconds": max((event.wait_seconds or 0 for event in evidence.finished), default=0),
         "started_at": evidence.started_at,
         "ended_at": evidence.ended_at,

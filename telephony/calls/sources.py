@@ -10,6 +10,7 @@ from telephony.calls.resolution import CallResolution, resolve
 from telephony.models import Call, Notification
 from telephony.uis.types import CallEvent
 from tenants.models import Employee, Tenant, TransferRules, VirtualNumber
+from tenants.transfer_rules import Filter
 
 
 def events_by_session(tenant: Tenant, session_ids: Collection[int]) -> dict[int, Sequence[CallEvent]]:
@@ -96,26 +97,49 @@ class Sources:
         """Load the sources of some calls. Three queries for any number of them."""
         return cls(events_by_session(tenant, session_ids), StaffDirectory.for_tenant(tenant))
 
-    def resolve(self, call: Call, *, waits_for_legs: bool = True) -> tuple[CallResolution, Employee | None]:
+    def resolve(
+        self, call: Call, *, waits_for_legs: bool = True, is_asked: bool = False
+    ) -> tuple[CallResolution, Employee | None]:
         """Resolve all evidence about a call; return the result, and the owner by the tenant's rules."""
         resolution = resolve_call(
-            call, self.events[call.session_id], own_numbers=self.staff.own_numbers, waits_for_legs=waits_for_legs
+            call,
+            self.events[call.session_id],
+            own_numbers=self.staff.own_numbers,
+            waits_for_legs=waits_for_legs,
+            is_asked=is_asked,
         )
         return resolution, self.staff.owner_of(resolution, call.tenant.rules)
 
 
 def resolve_anew(call: Call, events: Iterable[CallEvent], *, own_numbers: Collection[str]) -> CallResolution:
     """Resolve a call as if its legs had not been accepted yet: the evidence may tell of more than they contain."""
-    return resolve(events, load(call.uis_snapshot), owner=call.tenant.rules.owner, own_numbers=own_numbers)
+    rules = call.tenant.rules
+    return resolve(
+        events, load(call.uis_snapshot), owner=rules.owner, reads=_fields_read(rules), own_numbers=own_numbers
+    )
 
 
 def resolve_call(
-    call: Call, events: Iterable[CallEvent], *, own_numbers: Collection[str] = (), waits_for_legs: bool = True
+    call: Call,
+    events: Iterable[CallEvent],
+    *,
+    own_numbers: Collection[str] = (),
+    waits_for_legs: bool = True,
+    is_asked: bool = False,
 ) -> CallResolution:
+    """Resolve a call; without `waits_for_legs` what legs there are will do, with `is_asked` what was notified."""
+    rules = call.tenant.rules
     return resolve(
         events,
         load(call.uis_snapshot),
-        owner=call.tenant.rules.owner,
+        owner=rules.owner,
+        reads=_fields_read(rules),
         own_numbers=own_numbers,
         waits_for_legs=waits_for_legs and not call.has_legs,
+        is_asked=is_asked or call.has_legs,
     )
+
+
+def _fields_read(rules: TransferRules) -> set[str]:
+    """Return what a missed call is decided by: the CRM takes no call without a number, the store depends on ours."""
+    return {"contact", "number"} | ({"employees"} if rules.employee_filter != Filter.ALL else set())

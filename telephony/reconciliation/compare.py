@@ -224,6 +224,7 @@ def _known(tenant: Tenant, sessions: Collection[int]) -> list[Call]:
         "skip_reason",
         "direction",
         "contact",
+        "number",
         "result",
         "talk_seconds",
         "is_lost",

@@ -71,9 +71,12 @@ def _may_change(call: Call, row: EndedEvent) -> bool:
 
 def _facts(call: Call) -> KnownFacts:
     return KnownFacts(
-        has_talk=bool(call.talk_seconds) or call.is_answered or (not call.result and call.is_lost is False),
+        has_talk=bool(call.talk_seconds)
+        or call.is_answered
+        or (call.is_lost is False and (call.direction == "in" or not call.result)),
         direction=call.direction,
         contact=call.contact,
+        number=call.number,
         result=call.result,
         started_at=call.started_at,
     )

@@ -20,6 +20,7 @@ class Difference(StrEnum):
     TALK = "TALK"
     DIRECTION = "DIRECTION"
     CONTACT = "CONTACT"
+    NUMBER = "NUMBER"
     RESULT = "RESULT"
     START = "START"
 
@@ -28,9 +29,10 @@ class Difference(StrEnum):
 class KnownFacts:
     """What our row says of a call; "" and None are unknown."""
 
-    has_talk: bool = False
+    has_talk: bool = False  # or was not lost by UIS's word
     direction: str = ""
     contact: str = ""
+    number: str = ""
     result: str = ""
     started_at: datetime | None = None
 
@@ -38,9 +40,10 @@ class KnownFacts:
 def find_differences(known: KnownFacts, reported: EndedEvent) -> frozenset[Difference]:
     """Return the fields that the report tells otherwise; it never takes back a talk that somebody else told of."""
     is_told = {
-        Difference.TALK: bool(reported.talk_seconds) and not known.has_talk,
+        Difference.TALK: _is_answered(reported) and not known.has_talk,
         Difference.DIRECTION: reported.direction not in {"", known.direction} and not _is_click(reported),
         Difference.CONTACT: bool(reported.contact) and reported.contact != known.contact,
+        Difference.NUMBER: bool(reported.number) and reported.number != known.number,
         Difference.RESULT: _is_other_result(known.result, reported.result),
         Difference.START: known.started_at is not None
         and reported.started_at is not None
@@ -52,12 +55,19 @@ def find_differences(known: KnownFacts, reported: EndedEvent) -> frozenset[Diffe
 def of_report(row: EndedEvent) -> KnownFacts:
     """Return what an earlier row of the report told of the call."""
     return KnownFacts(
-        has_talk=bool(row.talk_seconds),
+        has_talk=_is_answered(row),
         direction=row.direction,
         contact=row.contact,
+        number=row.number,
         result=row.result or "",
         started_at=row.started_at,
     )
+
+
+def _is_answered(reported: EndedEvent) -> bool:
+    """Whether somebody talked, or UIS says that an incoming call was not lost: then a menu served the caller."""
+    is_served = reported.direction == "in" and reported.is_lost is False and not _is_click(reported)
+    return bool(reported.talk_seconds) or is_served
 
 
 def _is_click(reported: EndedEvent) -> bool:

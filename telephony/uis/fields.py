@@ -19,10 +19,11 @@ class Locale(NamedTuple):
     region: str = "RU"
 
 
-def to_time(local: str, *, zone: ZoneInfo) -> datetime:
-    """Parse a Data API date: the account's local time without a zone. Raises ValueError."""
+def to_time(text: str, *, zone: ZoneInfo) -> datetime:
+    """Parse a date of UIS: an offset in it counts; without one it is the account's local time. Raises ValueError."""
     try:
-        return datetime.fromisoformat(local).replace(tzinfo=zone).astimezone(UTC)
+        moment = datetime.fromisoformat(text)
+        return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
     except OverflowError as exc:
         raise ValueError("no real date") from exc
 
@@ -46,7 +47,7 @@ Text = Annotated[str, BeforeValidator(lambda raw: "" if raw is None else str(raw
 Digits = Annotated[Text, AfterValidator(_digits)]
 Stripped = Annotated[Text, StringConstraints(strip_whitespace=True)]
 Email = Annotated[Stripped, StringConstraints(to_lower=True)]
-Seconds = Annotated[int, BeforeValidator(lambda raw: raw or 0)]
+Seconds = Annotated[int, BeforeValidator(lambda raw: raw or 0)]  # where an empty value is none at all
 Flag = Annotated[bool, BeforeValidator(bool)]
 Words = Annotated[tuple[str, ...], BeforeValidator(lambda raw: raw or ())]
 

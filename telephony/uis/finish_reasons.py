@@ -43,14 +43,21 @@ _REASONS = {
 _RESULTS = {reason: result for result, reasons in _REASONS.items() for reason in reasons.split()}
 
 
-def unanswered_result(finish_reason: str) -> Result:
-    return _RESULTS.get(finish_reason, Result.UNKNOWN)
-
-
-# The caller was rejected on purpose: not a missed call.
+# UIS rejected the caller on purpose.
 _REJECTED_CALLER = {"numa_in_black_list", "numa_in_spam_list", "numa_dnd_interval", "too_many_identical_incoming_calls"}
 
 
-def missed_result(finish_reason: str) -> Result:
-    """Return the result of an unanswered incoming call: menu, queue, out of hours and busy all count as missed."""
-    return Result.NOT_ALLOWED if finish_reason in _REJECTED_CALLER else Result.NO_ANSWER
+def unanswered_result(finish_reason: str) -> Result:
+    """Return the result of an outgoing call without a talk."""
+    return _RESULTS.get(finish_reason, Result.UNKNOWN)
+
+
+def incoming_result(finish_reason: str, *, is_lost: bool) -> Result:
+    """Return the result of an incoming call without a talk; `is_lost` is UIS's word.
+
+    Every lost call is missed, whatever the reason: notifications tell none, and a call has the same result whether it
+    was told by them or found in the report. One that is not lost was served by a menu or an informer.
+    """
+    if is_lost:
+        return Result.NO_ANSWER
+    return Result.NOT_ALLOWED if finish_reason in _REJECTED_CALLER else Result.ANSWERED

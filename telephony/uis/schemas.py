@@ -36,7 +36,7 @@ class CallRow(Row):
     is_lost: bool | None = None
     finish_reason: Text = ""
     wait_seconds: Seconds = Field(default=0, validation_alias="wait_duration")
-    talk_seconds: Seconds = Field(default=0, validation_alias="talk_duration")
+    talk_seconds: int | None = Field(default=None, validation_alias="talk_duration")
     total_seconds: Seconds = Field(default=0, validation_alias="total_duration")
     record_ids: Words = Field(default=(), validation_alias="call_records")
     rung_employee_ids: Annotated[tuple[int, ...], BeforeValidator(_employee_ids)] = Field(
@@ -47,13 +47,24 @@ class CallRow(Row):
     whole_record: Text = Field(default="", validation_alias="full_record_file_link")
 
     def to_event(self) -> EndedEvent:
-        is_lost = self.direction == "in" and not self.talk_seconds and self.is_lost is not False
-        values = vars(self) | {"is_lost": is_lost}
-        reason = values.pop("finish_reason")
+        values = vars(self) | {"is_lost": self._is_lost()}
+        del values["finish_reason"]
+        return EndedEvent(event="report", result=self._result(), **values)
+
+    def _is_lost(self) -> bool | None:
+        """Return UIS's word; where it has none, whether nobody talked; None if that is not known either."""
+        if self.talk_seconds or self.direction == "out":
+            return False
+        if self.is_lost is None and self.direction == "in" and self.talk_seconds is not None:
+            return True
+        return self.is_lost
+
+    def _result(self) -> Result:
         if self.talk_seconds:
-            return EndedEvent(event="report", result=Result.ANSWERED, **values)
-        find_result = finish_reasons.missed_result if is_lost else finish_reasons.unanswered_result
-        return EndedEvent(event="report", result=find_result(reason), **values)
+            return Result.ANSWERED
+        if self.direction == "in":
+            return finish_reasons.incoming_result(self.finish_reason, is_lost=self._is_lost() is not False)
+        return finish_reasons.unanswered_result(self.finish_reason)
 
 
 def parse(kind: type[RowT], data: object, locale: Locale) -> list[RowT]:

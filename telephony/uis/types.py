@@ -1,4 +1,4 @@
-"""What UIS sends. Every datetime is aware, phone numbers are digits only, "" means unknown."""
+"""What UIS sends. Every datetime is aware, phone numbers are digits only. "" and None mean that it was not told."""
 
 import functools
 from dataclasses import dataclass
@@ -55,6 +55,7 @@ class CallEvent:
     key: str = ""
     happened_at: datetime | None = None
     contact: str = ""
+    is_hidden: bool = False  # UIS told that the contact hides their number
     number: str = ""
     direction: str = ""
     employee_id: int | None = None
@@ -90,14 +91,14 @@ class RecordingEvent(CallEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class EndedEvent(CallEvent):
-    """A call has ended. `is_lost` is None if unknown."""
+    """A call has ended. `is_lost` is UIS's word; `rung_employee_ids` is () if UIS told that no phone rang."""
 
     is_lost: bool | None = None
     talk_seconds: int | None = None
     wait_seconds: int | None = None
     total_seconds: int | None = None
     started_at: datetime | None = None
-    rung_employee_ids: tuple[int, ...] = ()
+    rung_employee_ids: tuple[int, ...] | None = None
     talker_id: int | None = None
     source: str = ""
     external_id: str = ""
@@ -137,6 +138,13 @@ class CallLeg(Row):
     calling: Digits = Field(default="", validation_alias="calling_phone_number")
     called: Digits = Field(default="", validation_alias="called_phone_number")
     record_ids: Words = Field(default=(), validation_alias="call_records")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _derive_talk(cls, raw: Any) -> Any:
+        """Where UIS does not say whether there was a talk, its duration does."""
+        is_told = not isinstance(raw, dict) or raw.get("is_talked") is not None
+        return raw if is_told else raw | {"is_talked": bool(raw.get("duration"))}
 
     @functools.cached_property
     def talk_started_at(self) -> datetime:

@@ -5,13 +5,14 @@ The vendor documents no list of events, no signature and no redelivery.
 
 import hashlib
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, BeforeValidator, ValidationInfo
+from pydantic import AliasPath, BaseModel, BeforeValidator, Field, ValidationInfo
 
 from connector_project.core import phone_numbers
+from telephony.uis import macro_values
 from telephony.uis.fields import Locale
 from telephony.uis.payload import PayloadError, fields
 from telephony.uis.types import (
@@ -26,80 +27,33 @@ from telephony.uis.types import (
     Unreadable,
 )
 
-_TIME_FORMATS = ("%Y-%m-%d %H:%M:%S.%f", "%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M:%SZ")
-_LARGEST_ID = 2**63 - 1
-_LARGEST_SECONDS = 2**31 - 1
-# Column lengths of our tables, and the years that a real timestamp can have.
-_LONGEST_TEXT = 100
-_LONGEST_LINK = 2000
+# The column of our tables.
 _LONGEST_NUMBER = 32
-_MOST_IDS = 500
-_YEARS = range(2000, 2100)
+_HIDDEN = re.compile(
+    r"0+|(anonym|hidden|private|restrict|withheld|unknown|аноним|скрыт|неизвест).{0,20}", re.IGNORECASE
+)
 
 
-def _whole(raw: object) -> int | None:
-    """Parse an integer that may be sent bare or quoted; None if it is not one."""
-    text = re.sub(r"\.0+$", "", str(raw).strip())
-    return int(text) if re.fullmatch(r"\d{1,19}", text, re.ASCII) and int(text) <= _LARGEST_ID else None
+def _is_hidden(raw: object) -> bool:
+    """Whether UIS tells that the caller hides their number. Of any other word for it the report is asked."""
+    return isinstance(raw, str) and _HIDDEN.fullmatch(raw.strip()) is not None
 
 
-def _yes_or_no(raw: object) -> bool | None:
-    return {"true": True, "1": True, "false": False, "0": False}.get(str(raw).strip().lower())
-
-
-def _seconds(raw: object) -> int | None:
-    number = _whole(raw)
-    return number if number is not None and number <= _LARGEST_SECONDS else None
-
-
-def _link(raw: object) -> str:
-    """Return a text without what PostgreSQL rejects: NUL, and lone surrogates from JSON escapes."""
-    text = str(raw) if isinstance(raw, str | int) and not isinstance(raw, bool) else ""
-    return text.replace("\0", "").encode(errors="replace").decode()[:_LONGEST_LINK]
-
-
-def _text(raw: object) -> str:
-    return _link(raw)[:_LONGEST_TEXT]
-
-
-def _ids(raw: object) -> tuple[int, ...]:
-    """Parse a list of ids that may be sent as an array or as text."""
-    items = raw if isinstance(raw, list) else str(raw or "").strip("[] ").split(",")
-    return tuple(number for item in items[:_MOST_IDS] if (number := _whole(item)) is not None)
-
-
-def _local_time(raw: object, info: ValidationInfo[Locale]) -> datetime | None:
-    """Parse a local time of the account."""
-    text = str(raw).replace("T", " ")
-    for form in _TIME_FORMATS:
-        try:
-            local = datetime.strptime(text, form).replace(tzinfo=info.context.zone)
-        except ValueError:
-            continue
-        return local.astimezone(UTC) if local.year in _YEARS else None
-    return None
-
-
-def _digits(raw: object, info: ValidationInfo[Locale]) -> str:
-    number = phone_numbers.from_vendor(_text(raw), region=info.context.region)
+def _digits(text: str, info: ValidationInfo[Locale]) -> str:
+    number = phone_numbers.from_vendor(text, region=info.context.region)
     return number if len(number) <= _LONGEST_NUMBER else ""
 
 
-def _moment(raw: object) -> datetime | None:
-    """Parse a Unix time."""
-    number = _seconds(raw)
-    return datetime.fromtimestamp(number, tz=UTC) if number else None
-
-
-Whole = Annotated[int | None, BeforeValidator(_whole)]
-YesOrNo = Annotated[bool | None, BeforeValidator(_yes_or_no)]
-Seconds = Annotated[int | None, BeforeValidator(_seconds)]
-Text = Annotated[str, BeforeValidator(_text)]
-Link = Annotated[str, BeforeValidator(_link)]
-Ids = Annotated[tuple[int, ...], BeforeValidator(_ids)]
-LocalTime = Annotated[datetime | None, BeforeValidator(_local_time)]
-Moment = Annotated[datetime | None, BeforeValidator(_moment)]
-Digits = Annotated[str, BeforeValidator(_digits)]
+Whole = Annotated[int | None, BeforeValidator(macro_values.whole)]
+YesOrNo = Annotated[bool | None, BeforeValidator(macro_values.yes_or_no)]
+Seconds = Annotated[int | None, BeforeValidator(macro_values.seconds)]
+Text = Annotated[str, BeforeValidator(macro_values.text)]
+Link = Annotated[str, BeforeValidator(macro_values.link)]
+Ids = Annotated[tuple[int, ...] | None, BeforeValidator(macro_values.ids)]
+LocalTime = Annotated[datetime | None, BeforeValidator(macro_values.local_time)]
+Moment = Annotated[datetime | None, BeforeValidator(macro_values.unix_time)]
+Digits = Annotated[str, BeforeValidator(_digits), BeforeValidator(macro_values.text)]  # read from the right
+Hidden = Annotated[bool, BeforeValidator(_is_hidden)]
 
 
 def parse(query: str, body: str, *, event: str, zone: ZoneInfo, region: str) -> ParsedWebhook:
@@ -134,12 +88,13 @@ class _Body(BaseModel):
     start_time: LocalTime = None
     virtual_phone_number: Digits = ""
     contact_phone_number: Digits = ""
+    is_hidden: Hidden = Field(default=False, validation_alias=AliasPath("contact_phone_number"))
     direction: Text = ""
     employee_id: Whole = None
     last_talked_employee_id: Whole = None
-    employee_ids: Ids = ()
+    employee_ids: Ids = None
     leg_id: Whole = None
-    leg_ids: Ids = ()
+    leg_ids: Ids = None
     is_lost: YesOrNo = None
     is_internal: YesOrNo = None
     call_source: Text = ""
@@ -156,6 +111,7 @@ class _Body(BaseModel):
             "key": self._key(),
             "happened_at": self._happened_at(),
             "contact": self.contact_phone_number,
+            "is_hidden": self.is_hidden and not self.contact_phone_number,
             "number": self.virtual_phone_number,
             "direction": self._direction(),
             "employee_id": self.employee_id,
@@ -209,14 +165,12 @@ class _Body(BaseModel):
         return self.direction if self.direction in {"in", "out"} else ""
 
     def _is_lost(self) -> bool | None:
-        """Derive it where missing: none of the published templates has the macro `is_lost`."""
+        """Return UIS's word, or that somebody talked; None if neither is told: then UIS's report says it."""
         if self.event == Event.LOST_CALL:
             return True
         if self.talk_time_duration:
             return False
-        if self.is_lost is not None:
-            return self.is_lost and self._direction() != "out"
-        return True if self._direction() == "in" else None
+        return self.is_lost and self._direction() != "out"
 
     def _happened_at(self) -> datetime | None:
         return self.notification_timestamp or self.notification_time

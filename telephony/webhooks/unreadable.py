@@ -1,5 +1,6 @@
 """Unreadable notifications, grouped by tenant, webhook URL and reason."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -22,6 +23,7 @@ WITHOUT_EVENT = {Notification.Reason.NO_EVENT, Notification.Reason.UNKNOWN_EVENT
 NO_EVENT_IN_URL = "/"  # in filters; no event in a URL contains a slash
 RECENT_PERIOD = timedelta(days=30)
 MAX_GROUPS = 200
+SHORTEST_OWN_ID = 10**6  # a session of as many digits is no duration, code or other small number
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,27 @@ class UnreadableGroup:
         """The filter for this group."""
         event = self.newest.event_in_url or NO_EVENT_IN_URL
         return {"tenant": str(self.newest.tenant_id), "event_in_url": event, "reason": self.newest.reason}
+
+
+def names(stored: Notification, session_id: int) -> bool:
+    """Return whether the text of a notification names a session, however it is cut or garbled.
+
+    A short number may be anything: it counts only as the value of its field.
+    """
+    before = r"(?<!\d)" if session_id >= SHORTEST_OWN_ID else r"call_session_id\W{1,20}"
+    return re.search(rf"{before}{session_id}(?!\d)", f"{stored.query} {stored.body}", re.ASCII) is not None
+
+
+def naming(tenant_id: int, session_id: int, *, now: datetime) -> list[Notification]:
+    """Return the newest unreadable notifications of a tenant that name a session. One query."""
+    recent = Notification.objects.filter(tenant=tenant_id, received_at__gte=now - RECENT_PERIOD)
+    found = recent.filter(contains(session_id), outcome=Notification.Outcome.UNREADABLE).order_by("-received_at", "-pk")
+    return [stored for stored in found[:MAX_GROUPS] if names(stored, session_id)]
+
+
+def contains(session_id: int) -> Q:
+    """Return the condition that a text has the digits of a session, to be checked by `names`."""
+    return Q(body__contains=str(session_id)) | Q(query__contains=str(session_id))
 
 
 def _events_in_url() -> list[tuple[str, str]]:

@@ -179,7 +179,7 @@ class Account:
         direction: str = "in",
         started_at: datetime | None = None,
         rings: Sequence[int] = (),
-        talks: Sequence[tuple[int, int]] = (),
+        talks: Sequence[tuple[int | str, int]] = (),
         wait: int = 5,
         recorded: bool = True,
         external_id: str | None = None,
@@ -187,11 +187,13 @@ class Account:
         source: str = "va",
         finish_reason: str | None = None,
         is_internal: bool = False,
+        is_served: bool = False,
     ) -> Session:
         """Add a finished call; without `started_at` it ended just now."""
         total = timedelta(seconds=wait + sum(seconds for _, seconds in talks))
         fields: Row = {"contact": contact, "number": number, "direction": direction, "source": source}
         fields |= {"external_id": external_id, "finish_reason": finish_reason, "is_internal": is_internal}
+        fields["is_served"] = is_served
         began_at = started_at or self.clock() - total
         session = self.open_session(session_id=session_id, started_at=began_at, **fields)
         self.close_session(session, CallScript(rings=rings, talks=talks, wait=wait, is_recorded=recorded))

@@ -64,6 +64,7 @@ class Session:
     communication_id: int = 0
     scenario_name: str | None = "Основной сценарий"
     employee_phone: str | None = None
+    is_served: bool = False  # by a menu or an informer: UIS counts it as not lost, though no employee talked
     legs: list[Leg] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -96,7 +97,7 @@ class Session:
     @property
     def is_lost(self) -> bool:
         """Whether no employee talked, also in outgoing calls: the reference leaves open whether UIS reports those."""
-        return not self.talk_legs
+        return not (self.talk_legs or self.is_served)
 
     def is_shown(self, now: datetime) -> bool:
         """Return whether the reports show it at `now`."""
@@ -125,10 +126,13 @@ class Session:
 
 @dataclass(frozen=True)
 class CallScript:
-    """How a call goes: who is called and does not answer, who talks for how many seconds."""
+    """How a call goes: who is called and does not answer, who talks for how many seconds.
+
+    After the first talk it may be transferred to an outside number, given as text: UIS names no employee there.
+    """
 
     rings: Sequence[int]
-    talks: Sequence[tuple[int, int]]
+    talks: Sequence[tuple[int | str, int]]
     wait: int
     is_recorded: bool = True
     employee_answered: bool = False  # click-to-call: the employee answered, whether or not the contact did
@@ -136,7 +140,7 @@ class CallScript:
     @property
     def ringing_ids(self) -> list[int]:
         """The employees whose phones ring at the start."""
-        first = [employee_id for employee_id, _ in self.talks[:1]]
+        first = [party for party, _ in self.talks[:1] if isinstance(party, int)]
         return list(dict.fromkeys([*self.rings, *first]))
 
 
@@ -200,8 +204,8 @@ def _ringing_leg(session: Session, script: CallScript, order: int, leg_id: int) 
 def _transfers(session: Session, script: CallScript, leg_ids: Iterator[int]) -> list[Leg]:
     at = session.started_at + timedelta(seconds=script.wait + sum(seconds for _, seconds in script.talks[:1]))
     legs = []
-    for employee_id, seconds in script.talks[1:]:
-        leg = _employee_leg(session, employee_id, leg_id=next(leg_ids), started_at=at)
+    for party, seconds in script.talks[1:]:
+        leg = _employee_leg(session, party, leg_id=next(leg_ids), started_at=at)
         leg.is_transfer = True
         leg.ended_at = at = at + timedelta(seconds=seconds)
         _set_talk(leg, session, script, since=leg.started_at)
@@ -209,8 +213,9 @@ def _transfers(session: Session, script: CallScript, leg_ids: Iterator[int]) -> 
     return legs
 
 
-def _employee_leg(session: Session, employee_id: int, *, leg_id: int, started_at: datetime) -> Leg:
-    phone = session.employee_phone or session.account.phone_of(employee_id)
+def _employee_leg(session: Session, party: int | str, *, leg_id: int, started_at: datetime) -> Leg:
+    employee_id = party if isinstance(party, int) else None
+    phone = party if isinstance(party, str) else session.employee_phone or session.account.phone_of(party)
     is_outgoing = session.direction == "out" and session.source != "callapi"
     calling, called = (phone, session.contact) if is_outgoing else (session.contact, phone)
     return Leg(
@@ -230,6 +235,7 @@ def _employee_leg(session: Session, employee_id: int, *, leg_id: int, started_at
 def _set_talk(leg: Leg, session: Session, script: CallScript, *, since: datetime) -> None:
     leg.connected_at, leg.is_talked = since, True
     leg.finish_reason = session.finish_reason or leg.finish_reason
-    call_recording = session.account.employees[leg.employee_id or 0]["call_recording"]
+    employee = session.account.employees.get(leg.employee_id or 0, {})
+    call_recording = employee.get("call_recording", "off")  # an outside number's talk is recorded with no employee's
     if script.is_recorded and call_recording in {"all", session.direction}:
         leg.records = [uuid.uuid5(uuid.NAMESPACE_URL, f"{session.session_id}/{leg.leg_id}").hex]

@@ -170,6 +170,9 @@ class FakeNotification:
             "extension_phone_number": employee.get("extension", {}).get("extension_phone_number"),
             "employee_email": employee.get("email"),
             "employee_ids": list(dict.fromkeys(employee_ids)),
+            "last_talked_employee_id": next(
+                (leg.employee_id for leg in session.talk_legs[::-1] if leg.employee_id), None
+            ),
             "leg_id": leg and leg.leg_id,
             "leg_ids": [session.legs[0].leg_id, leg.leg_id] if leg else [],
         }

@@ -215,7 +215,7 @@ def test_unreadable_template_is_a_warning(notify, client, hook, pbx, run_queue, 
     later(timedelta(minutes=6))
     tasks.reconcile_all()
     run_queue()
-    assert_explained(call.session_id, "NO_NOTIFICATIONS", responsible=Responsible.CLIENT, is_warning=True)
+    assert "NO_NOTIFICATIONS" not in {warning["reason"] for warning in explain(call.session_id)["warnings"]}
     with translation.override("en"):
         fault = status.fault_message(webhook_templates.faults("call_end", "", body)[0])
     assert_explained(call.session_id, "UNREADABLE", fault, responsible=Responsible.CLIENT, is_warning=True)

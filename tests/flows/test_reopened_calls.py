@@ -51,7 +51,10 @@ STORIES = {
         {}, [("call_end", {"contact_phone_number": "anonymous"})], [("call_end", {})], is_answered=False
     ),
     SkipReason.NUMBER: Story(
-        {"number_filter": "ONLY"}, [("call_end", {"virtual_phone_number": None})], [("call_end", {})], is_answered=False
+        {"number_filter": "ONLY"},
+        [("call_end", {"virtual_phone_number": "74950000002"})],
+        [("call_end", {})],
+        is_answered=False,
     ),
     SkipReason.EMPLOYEE: Story(
         {"employee_filter": "ONLY"},

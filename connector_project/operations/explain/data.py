@@ -7,6 +7,7 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Any, Literal, Self
 
+from django.db.models import Case, Q, When
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -18,6 +19,7 @@ from crm.models import Command, Popup
 from telephony.calls.evidence import CLICK_TO_CALL_PREFIX, UisSnapshot, load
 from telephony.models import Call, CallLogEntry, Notification, OutgoingRequest, RequestedCall
 from telephony.uis.types import Event
+from telephony.webhooks import unreadable
 from tenants import permissions
 from tenants.models import Employee
 from tenants.transfer_rules import SkipReason
@@ -25,6 +27,7 @@ from tenants.transfer_rules import SkipReason
 Reason = Notification.Reason
 # An unreadable notification this close to a call may belong to it.
 BEFORE, AFTER = timedelta(minutes=1), timedelta(minutes=10)
+LONGEST_DELAY = timedelta(days=1)  # of one that names the call
 UNREADABLE_SHOWN = 20
 REQUESTS_SHOWN = 50  # the newest
 SLOW_MS = 1000  # slower than this, the customer speaks before the pop-up is shown
@@ -157,7 +160,7 @@ class CallData:
     requests: Sequence[OutgoingRequest]
     uis_snapshot: UisSnapshot
     employees: Mapping[int, Employee]
-    unreadable: Sequence[Notification]  # unreadable notifications of this client at the time of the call
+    unreadable: Sequence[Notification]  # unreadable notifications of this client that name the call, or of its time
     click_to_call: Command | None
     setting: str  # of the rule that skipped it
     is_rule_changed: bool  # a rule skipped it, and none would today
@@ -187,6 +190,11 @@ class CallData:
             now=now,
         )
 
+    @cached_property
+    def own_unreadable(self) -> list[Notification]:
+        """Unreadable notifications that name this call."""
+        return [stored for stored in self.unreadable if unreadable.names(stored, self.call.session_id)]
+
     @property
     def rings_without_popup(self) -> list[Notification]:
         """Notifications of a ringing phone that were dropped."""
@@ -215,9 +223,15 @@ def _employees_of(call: Call, notifications: Sequence[Notification], snapshot: U
 
 
 def _unreadable(call: Call) -> list[Notification]:
-    near = (call.started_at - BEFORE, call.ended_at + AFTER)
-    rows = Notification.objects.filter(tenant=call.tenant_id, received_at__range=near)
-    return list(rows.filter(outcome=Notification.Outcome.UNREADABLE).order_by("received_at")[:UNREADABLE_SHOWN])
+    """Return unreadable notifications that may belong to the call, those that name it first. One query."""
+    near = Q(received_at__range=(call.started_at - BEFORE, call.ended_at + AFTER))
+    of_days = (call.started_at - LONGEST_DELAY, call.ended_at + LONGEST_DELAY)
+    rows = Notification.objects.filter(
+        tenant=call.tenant_id, outcome=Notification.Outcome.UNREADABLE, received_at__range=of_days
+    )
+    found = unreadable.contains(call.session_id)
+    ordered = rows.filter(near | found).alias(is_own=Case(When(found, then=0), default=1))
+    return list(ordered.order_by("is_own", "received_at")[:UNREADABLE_SHOWN])
 
 
 def _requests(call: Call) -> list[OutgoingRequest]:

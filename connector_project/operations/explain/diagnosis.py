@@ -10,13 +10,11 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from connector_project.core.check_results import Responsible, Text
 from connector_project.operations.alerts import denials
-from connector_project.operations.explain import labels
+from connector_project.operations.explain import labels, templates
 from connector_project.operations.explain.data import FAULTS, CallData, Diagnosis
 from telephony.calls import recording_selection
 from telephony.models import Call, FailureReason, Notification, Step
 from telephony.models.choices import CRM_STATES, UIS_STATES
-from telephony.uis import webhook_templates
-from telephony.webhooks import status
 from tenants import datetime_display
 from tenants.models import Connection, Employee
 from tenants.transfer_rules import SkipReason
@@ -76,7 +74,8 @@ def next_step(data: CallData) -> tuple[str, datetime | None]:
 
 def find_warnings(data: CallData) -> list[Diagnosis]:
     """Return the other problems, each once: what did not fail the call, but cost something."""
-    found = [*_of_call(data), *_unreadable(data), *_zone(data), *_popups(data), *_nobody_rang(data), *_recording(data)]
+    of_templates = (*templates.find_unreadable(data), *templates.find_untold(data))
+    found = [*_of_call(data), *of_templates, *_zone(data), *_popups(data), *_nobody_rang(data), *_recording(data)]
     return list(dict.fromkeys(found))
 
 
@@ -163,25 +162,13 @@ def _of_call(data: CallData) -> Iterator[Diagnosis]:
         yield Diagnosis("RULE_CHANGED", message, responsible=Responsible.OPERATOR)
     if any(entry.step == Step.LATE_ANSWER for entry in data.log_entries):
         yield Diagnosis("LATE_ANSWER", labels.sentence(Step.LATE_ANSWER.label), responsible=Responsible.UIS)
-    if call.origin == Call.Origin.REPORT and not data.notifications:
+    if call.origin == Call.Origin.REPORT and not (data.notifications or data.own_unreadable):
         message = _("UIS sent no notification of this call: it was found in UIS's report, too late for a pop-up.")
         yield Diagnosis("NO_NOTIFICATIONS", message, responsible=Responsible.CLIENT)
     is_linked = call.crm_user_id or (person and person.crm_user_id)
     if person and not is_linked and call.state != State.SKIPPED and person.linked_by != Employee.LinkedBy.NOT_NEEDED:
         message = _("%(person)s is not linked to a CRM user: the call has no manager in the CRM.")
         yield Diagnosis("NOT_LINKED", message % {"person": data.person(person)}, responsible=Responsible.OPERATOR)
-
-
-def _unreadable(data: CallData) -> Iterator[Diagnosis]:
-    """Template errors of this call's unreadable notifications, else of those that came at that time."""
-    own = [stored for stored in data.unreadable if str(data.call.session_id) in f"{stored.query} {stored.body}"]
-    prefix = _("A notification of this call could not be read.")
-    if not own:
-        prefix = _("A notification that came at that time could not be read.")
-    for stored in own or ([] if data.notifications else data.unreadable):
-        for error in webhook_templates.faults(stored.event_in_url, stored.query, stored.body)[:1]:
-            message = f"{prefix} {data.redactor.text(status.fault_message(error))}"
-            yield Diagnosis("UNREADABLE", message, responsible=Responsible.CLIENT)
 
 
 def _zone(data: CallData) -> Iterator[Diagnosis]:

@@ -69,10 +69,11 @@ def test_undocumented_reason_has_an_unknown_result(word):
 REJECTED_CALLER = {"numa_in_black_list", "numa_in_spam_list", "numa_dnd_interval", "too_many_identical_incoming_calls"}
 
 
-def test_missed_call_is_no_answer_unless_uis_rejected_the_caller():
-    words = [*WORDS, "", "unknown_reason"]
-    assert {word for word in words if finish_reasons.missed_result(word) == Result.NOT_ALLOWED} == REJECTED_CALLER
-    assert {finish_reasons.missed_result(word) for word in words if word not in REJECTED_CALLER} == {Result.NO_ANSWER}
+@pytest.mark.parametrize("word", [*WORDS, "", "unknown_reason"])
+def test_incoming_call_has_the_result_of_uiss_word_whether_it_was_lost(word):
+    assert finish_reasons.incoming_result(word, is_lost=True) == Result.NO_ANSWER
+    served = Result.NOT_ALLOWED if word in REJECTED_CALLER else Result.ANSWERED
+    assert finish_reasons.incoming_result(word, is_lost=False) == served
 
 
 def test_every_known_reason_is_documented():

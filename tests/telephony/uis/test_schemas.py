@@ -161,15 +161,18 @@ def test_unanswered_leg_has_no_connection_time():
     [
         ({"talk_duration": 5, "is_lost": True, "finish_reason": "internal_error"}, False, Result.ANSWERED),
         ({"talk_duration": 0, "is_lost": None, "finish_reason": "operator_busy"}, True, Result.NO_ANSWER),
-        ({"talk_duration": None, "is_lost": True, "finish_reason": "numa_in_black_list"}, True, Result.NOT_ALLOWED),
-        ({"talk_duration": 0, "is_lost": False, "finish_reason": "success_finish"}, False, Result.NO_ANSWER),
+        ({"talk_duration": None, "is_lost": True, "finish_reason": "numa_in_black_list"}, True, Result.NO_ANSWER),
+        ({"talk_duration": 0, "is_lost": False, "finish_reason": "success_finish"}, False, Result.ANSWERED),
+        ({"talk_duration": 0, "is_lost": False, "finish_reason": "numa_in_spam_list"}, False, Result.NOT_ALLOWED),
+        ({"talk_duration": None, "is_lost": None, "finish_reason": "timeout"}, None, Result.NO_ANSWER),
+        ({"direction": None, "is_lost": True, "finish_reason": "timeout"}, True, Result.NO_ANSWER),
         ({"direction": "out", "is_lost": True, "finish_reason": "subscriber_busy"}, False, Result.BUSY),
         ({"direction": "out", "is_lost": None, "finish_reason": "no_money"}, False, Result.NOT_ALLOWED),
         ({"direction": "out", "talk_duration": 1, "finish_reason": "timeout"}, False, Result.ANSWERED),
-        ({"direction": None, "finish_reason": None}, False, Result.UNKNOWN),
+        ({"direction": None, "finish_reason": None}, None, Result.UNKNOWN),
     ],
 )
-def test_call_is_lost_only_if_incoming_without_a_talk(values, is_lost, result):
+def test_call_is_lost_by_uiss_word_unless_somebody_talked(values, is_lost, result):
     found = call(**values)
     assert (found.is_lost, found.result) == (is_lost, result)
 

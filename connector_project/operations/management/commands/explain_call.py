@@ -8,7 +8,7 @@ from django.core.management.base import CommandParser
 from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
-from connector_project.operations.explain import explain
+from connector_project.operations.explain import explain, templates
 from connector_project.operations.explain.data import MASKED, PopupTiming, SentRequest, TimelineEntry
 from connector_project.operations.management.base import JsonCommand
 from telephony.models import Call, Notification
@@ -28,7 +28,8 @@ class Command(JsonCommand):
         with translation.override(tenant.language):
             call = Call.objects.with_related().with_history().filter(tenant=tenant, session_id=session).first()
             if call is None:
-                self.fail(_unknown(tenant, session))
+                unread = templates.explain_unreadable(tenant, session, redactor=MASKED, now=timezone.now())
+                return self.print_json(**unread) if unread else self.fail(_unknown(tenant, session))
             found = explain(call, redactor=MASKED, now=timezone.now())
             self.print_json(
                 session=session,
