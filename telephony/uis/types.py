@@ -58,6 +58,7 @@ class CallEvent:
     direction: str = ""
     employee_id: int | None = None
     is_internal: bool = False
+    external_id: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +95,7 @@ class EndedEvent(CallEvent):
     rung_employee_ids: tuple[int, ...] = ()
     talker_id: int | None = None
     source: str = ""
-    external_id: str = ""
+    finish_reason: str = ""  # of a notification: a documented one
     record_ids: tuple[str, ...] = ()
     whole_record: str = ""  # URL of one recording of all talks
     result: Result | None = None

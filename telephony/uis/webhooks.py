@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from pydantic import BaseModel, BeforeValidator, ValidationInfo
 
 from connector_project.core import phone_numbers
+from telephony.uis import finish_reasons
 from telephony.uis.fields import Locale
 from telephony.uis.payload import PayloadError, fields
 from telephony.uis.types import (
@@ -142,6 +143,8 @@ class _Body(BaseModel):
     leg_ids: Ids = ()
     is_lost: YesOrNo = None
     is_internal: YesOrNo = None
+    finish_reason: Text = ""
+    lost_reason: Text = ""
     call_source: Text = ""
     external_id: Text = ""
     talk_time_duration: Seconds = None
@@ -160,6 +163,7 @@ class _Body(BaseModel):
             "direction": self._direction(),
             "employee_id": self.employee_id,
             "is_internal": bool(self.is_internal) or phone_numbers.is_internal(self.contact_phone_number),
+            "external_id": self.external_id,
         }
         match self.event:
             case Event.WAITING | Event.OUTGOING:
@@ -184,7 +188,7 @@ class _Body(BaseModel):
             rung_employee_ids=self.employee_ids,
             talker_id=self.last_talked_employee_id or self.employee_id,
             source=self.call_source,
-            external_id=self.external_id,
+            finish_reason=self._finish_reason(),
         )
 
     def _key(self) -> str:
@@ -217,6 +221,11 @@ class _Body(BaseModel):
         if self.is_lost is not None:
             return self.is_lost and self._direction() != "out"
         return True if self._direction() == "in" else None
+
+    def _finish_reason(self) -> str:
+        """Return a documented reason; of the macro `lost_reason` no values are documented."""
+        told = (finish_reasons.parse(raw) for raw in (self.finish_reason, self.lost_reason) if raw)
+        return next(filter(None, told), "")
 
     def _happened_at(self) -> datetime | None:
         return self.notification_timestamp or self.notification_time
