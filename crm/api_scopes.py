@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from django.utils.translation import gettext_lazy as _
 
 from connector_project.core.check_results import Check, CheckResult
+from crm.client_factory import takes_statuses
 from crm.retailcrm.types import Rights
 from tenants.models import Tenant, TransferRules
 
@@ -49,7 +50,7 @@ def required(rights: Rights) -> Iterator[CheckResult]:
 
 def needed(tenant: Tenant, rights: Rights) -> Iterator[CheckResult]:
     """Check each scope; the one for statuses only if they are synced to the CRM."""
-    sends_statuses = tenant.rules.status_sync == TransferRules.StatusSync.BOTH
+    sends_statuses = tenant.rules.status_sync == TransferRules.StatusSync.BOTH and takes_statuses(tenant.crm)
     return (_check(scope, rights) for scope in _CHECKS if scope != "user_write" or sends_statuses)
 
 

@@ -51,6 +51,11 @@ def version_of(connection: CrmConnection) -> str:
     return V4 if connection.served_version == V4 else V5
 
 
+def takes_statuses(connection: CrmConnection) -> bool:
+    """Return whether the CRM can be told statuses: version 4 has no method for it."""
+    return version_of(connection) != V4
+
+
 @contextmanager
 def _guard(connection: CrmConnection, kind: str, right: str, *, is_live: bool) -> Iterator[None]:
     """Keep a request within the rate limit; record in the circuit breaker how it ends, and what access that proves."""

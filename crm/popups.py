@@ -1,31 +1,31 @@
-"""Pop-ups: opened for each employee whose phone rings, closed when the call is answered or ends."""
+"""Pop-ups: opened for each employee whose phone rings or who answers, closed when the call is answered or ends."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from connector_project.core import http_client, jobs, logging
-from crm import call_records, client_factory
-from crm.models import Popup, UnknownId
+from connector_project.core import http_client
+from crm import call_records, client_factory, hangups, popup_closing
+from crm.models import Popup
 from crm.models.popup import CLOSE_WITHIN
 from crm.retailcrm.client import EVENT_RIGHT
 from crm.retailcrm.payloads import EventType, Hangup
-from crm.retailcrm.types import EventAnswer
 from telephony import outgoing_requests
 from telephony.calls import sources, stored_events
+from telephony.calls.evidence import CLICK_TO_CALL_PREFIX, CallEvidence
 from telephony.models import Notification
 from telephony.models.notification import POPUP_TTL
 from telephony.uis.types import AnsweredEvent, CallEvent, EndedEvent, Event, RingingEvent
-from telephony.webhooks.process import DONE, Done, Dropped, Outcome, Postponed
-from tenants.models import Employee, Tenant
+from telephony.webhooks.process import DONE, Done, Dropped, Outcome
+from tenants.models import Employee, Tenant, TransferRules
 from tenants.transfer_rules import RuleInput
 
-Reason, State = Notification.Reason, Popup.State
-
-logger = logging.logger(__name__)
+Reason, State, Choice = Notification.Reason, Popup.State, TransferRules.Popup
 ENDS = (Event.CALL_END, Event.LOST_CALL)
 
 
@@ -38,57 +38,105 @@ def apply(tenant: Tenant, event: CallEvent, *, received_at: datetime, now: datet
         match event:
             case RingingEvent():
                 return _open(tenant, event, received_at=received_at, now=now)
-            case AnsweredEvent() | EndedEvent():
-                return _close(tenant, event, received_at=received_at, now=now)
+            case AnsweredEvent():
+                return _answer(tenant, event, received_at=received_at, now=now)
+            case EndedEvent():
+                return _end(tenant, event, received_at=received_at, now=now)
     return Done(Reason.NOTHING_TO_DO)
 
 
-def _open(tenant: Tenant, event: RingingEvent, *, received_at: datetime, now: datetime) -> Outcome:
-    """Open the pop-up for a ringing event, once, or return why it was skipped."""
-    employee = Employee.objects.filter(tenant=tenant, uis_id=event.employee_id or 0).first()
-    dropped = _skipped(tenant, event, employee, received_at=received_at, now=now)
-    if employee is None or dropped:
-        return dropped or Dropped(Reason.UNKNOWN_EMPLOYEE)
-    popup = _create(tenant, event, employee, received_at=received_at, now=now)
-    if popup is None:
-        return Dropped(Reason.ALREADY_SHOWN)
-    return _send(popup, now=now)
-
-
-def _close(tenant: Tenant, event: AnsweredEvent | EndedEvent, *, received_at: datetime, now: datetime) -> Outcome:
-    """Close the pop-ups that an answered or ended event makes obsolete."""
+def _answer(tenant: Tenant, event: AnsweredEvent, *, received_at: datetime, now: datetime) -> Outcome:
+    """Close the pop-ups of the others; open that of who answered, if theirs opens then."""
     if now - received_at > CLOSE_WITHIN:
         return Dropped(Reason.STALE)
+    shown, answered_at = _shown(tenant, event), event.happened_at or received_at
+    obsolete = [popup for popup in shown if not _is_own(popup, event) and popup.ringing_at <= answered_at]
+    closed = popup_closing.close(tenant, obsolete, Hangup.ANSWERED, now=now)
+    if closed != DONE or event.employee_id is None or any(_is_own(popup, event) for popup in shown):
+        return closed
+    own = Employee.objects.filter(tenant=tenant, uis_id=event.employee_id).values_list("popup", flat=True).first()
+    choices = {own} if own else {tenant.rules.popup_incoming, tenant.rules.popup_outgoing}
+    return _open(tenant, event, received_at=received_at, now=now) if Choice.ON_ANSWER in choices else closed
+
+
+def _end(tenant: Tenant, event: EndedEvent, *, received_at: datetime, now: datetime) -> Outcome:
+    """Close the pop-ups of a call that is over."""
+    if now - received_at > CLOSE_WITHIN:
+        return Dropped(Reason.STALE)
+    if not (shown := _shown(tenant, event)):
+        return DONE
+    evidence = sources.notified_evidence(tenant, event.session_id)
+    if not evidence.is_over:
+        return Done(Reason.NOTHING_TO_DO)
+    return popup_closing.close(tenant, shown, hangups.status_of_end(evidence), now=now)
+
+
+def _shown(tenant: Tenant, event: CallEvent) -> list[Popup]:
     of_call = Popup.objects.filter(tenant=tenant, session_id=event.session_id)
     unclosed = of_call.filter(state__in=[State.OPENING, State.OPEN])
-    shown = list(unclosed.select_related("employee", "tenant__crm").order_by("pk"))
-    if not shown:
+    return list(unclosed.select_related("employee", "tenant__crm").order_by("pk"))
+
+
+def _open(tenant: Tenant, event: RingingEvent | AnsweredEvent, *, received_at: datetime, now: datetime) -> Outcome:
+    """Open the pop-up of who is rung, or has answered, once; or return why it was skipped."""
+    at = event.happened_at or received_at
+    if unwanted := _unwanted(tenant, event, age=now - min(received_at, at)):
+        return unwanted
+    employee, own_numbers = sources.find_parties(tenant, event.employee_id or 0, [event.contact])
+    if employee is None or not employee.crm_user_id:
+        return Dropped(Reason.NOT_LINKED) if employee else Dropped(Reason.UNKNOWN_EMPLOYEE, str(event.employee_id))
+    stored = _Stored.load(tenant, event.session_id)
+    call = _rule_input(tenant, event, stored, own_numbers)
+    choice = employee.popup or getattr(tenant.rules, TransferRules.POPUP_FIELDS[call.direction])
+    if isinstance(event, AnsweredEvent) and choice != Choice.ON_ANSWER:
         return DONE
-    if isinstance(event, EndedEvent):
-        hangup = _hangup(tenant, event.session_id)
-        return _close_popups(tenant, shown, hangup, now=now) if hangup else Done(Reason.NOTHING_TO_DO)
-    answered_at = event.happened_at or received_at
-    obsolete = [popup for popup in shown if not _is_own(popup, event) and popup.ringing_at <= answered_at]
-    return _close_popups(tenant, obsolete, Hangup.ANSWERED, now=now)
+    if stored.is_over:
+        return Dropped(Reason.CALL_OVER)
+    if stored.has_colleague_answered(event.employee_id, since=at):
+        return Dropped(Reason.COLLEAGUE_ANSWERED)
+    if skipped := _skipped(tenant, event, call, choice, now=now):
+        return skipped
+    popup = _create(tenant, event, employee, call, at=at, received_at=received_at, now=now)
+    return _send(popup, now=now) if popup else Dropped(Reason.ALREADY_SHOWN)
 
 
-def _skipped(
-    tenant: Tenant, event: RingingEvent, employee: Employee | None, *, received_at: datetime, now: datetime
-) -> Dropped | None:
-    """Return why the pop-up is skipped, or None."""
-    age = now - min(received_at, event.happened_at or received_at)
+def _unwanted(tenant: Tenant, event: CallEvent, *, age: timedelta) -> Dropped | None:
+    """Return why no pop-up opens, whatever is known of the call."""
     if not tenant.is_live:
         return Dropped(Reason.PAUSED)
     if age > POPUP_TTL:
         return Dropped(Reason.STALE, f"{age.total_seconds():.0f} s")
-    if event.employee_id is None:
-        return Dropped(Reason.NO_EMPLOYEE)
-    if employee is None or not employee.crm_user_id:
-        return Dropped(Reason.NOT_LINKED) if employee else Dropped(Reason.UNKNOWN_EMPLOYEE, str(event.employee_id))
-    if obsolete_reason := _obsolete_reason(tenant, event, received_at):
-        return Dropped(obsolete_reason)
-    if skip_reason := tenant.rules.rule_set().popup_skip_reason(_rule_input(event)):
+    return Dropped(Reason.NO_EMPLOYEE) if event.employee_id is None else None
+
+
+def _rule_input(tenant: Tenant, event: CallEvent, stored: "_Stored", own_numbers: Collection[str]) -> RuleInput:
+    """Return the call as the rules see it at its end, as far as it is known now.
+
+    A ring that names an outside party and a direction says all; else all events are asked, as at the end.
+    """
+    says_all = isinstance(event, RingingEvent) and event.contact and event.number and not event.is_of_colleagues
+    direction = "out" if event.external_id.startswith(CLICK_TO_CALL_PREFIX) else event.direction
+    facts = {"contact": event.contact, "number": event.number, "is_internal": event.is_of_colleagues}
+    if not (says_all and direction) or event.contact in own_numbers:
+        facts = stored.evidence(tenant, event, own_numbers).fields()
+        direction = facts["direction"]
+    values = {name: facts[name] for name in ("contact", "number", "is_internal")}
+    return RuleInput(
+        direction=direction or "in",
+        is_answered=isinstance(event, AnsweredEvent),
+        employees=(event.employee_id,) if event.employee_id else (),
+        **values,
+    )
+
+
+def _skipped(
+    tenant: Tenant, event: RingingEvent | AnsweredEvent, call: RuleInput, choice: str, *, now: datetime
+) -> Dropped | None:
+    """Return why the pop-up of this call is skipped: by the rules, or because the CRM would not take it."""
+    if skip_reason := tenant.rules.rule_set().popup_skip_reason(call, shows=choice != Choice.OFF):
         return Dropped(Reason.RULE, skip_reason)
+    if isinstance(event, RingingEvent) and choice == Choice.ON_ANSWER:
+        return Dropped(Reason.ON_ANSWER)
     if tenant.crm.is_circuit_open(is_live=True, now=now):
         return Dropped(Reason.CRM_AWAY)
     # Last of all: it may take the one try of a denied right.
@@ -96,52 +144,26 @@ def _skipped(
     return Dropped(Reason.CRM_DENIED, denial.message) if denial else None
 
 
-def _rule_input(event: RingingEvent) -> RuleInput:
-    return RuleInput(
-        direction=event.direction or "in",
-        is_answered=False,
-        is_internal=event.is_of_colleagues,
-        contact=event.contact,
-        number=event.number,
-        employees=(event.employee_id,) if event.employee_id else (),
-    )
-
-
-def _obsolete_reason(tenant: Tenant, event: RingingEvent, received_at: datetime) -> Notification.Reason | None:
-    """Return why a pop-up is obsolete: the call has ended, or a colleague answered this ring."""
-    ringing_at = event.happened_at or received_at
-    hangup, answers = _end_and_answers(tenant, event.session_id)
-    if hangup:
-        return Reason.CALL_OVER
-    for later, at in answers:
-        if later.employee_id not in {None, event.employee_id} and at >= ringing_at:
-            return Reason.COLLEAGUE_ANSWERED
-    return None
-
-
-def _end_and_answers(tenant: Tenant, session_id: int) -> tuple[Hangup | None, list[tuple[CallEvent, datetime]]]:
-    """Return how a call ended, None if it goes on, and its stored answers, each with its time."""
-    rows = Notification.objects.filter(
-        tenant=tenant, session_id=session_id, event__in=[*ENDS, Event.TALK_STARTED], parsed_event__isnull=False
-    ).values_list("parsed_event", "received_at")
-    loaded = [(stored_events.load(stored), received_at) for stored, received_at in rows]
-    answers = [(one, one.happened_at or at) for one, at in loaded if not isinstance(one, EndedEvent)]
-    return _hangup(tenant, session_id) if len(answers) < len(loaded) else None, answers
-
-
 def _create(
-    tenant: Tenant, event: RingingEvent, employee: Employee, *, received_at: datetime, now: datetime
+    tenant: Tenant,
+    event: CallEvent,
+    employee: Employee,
+    call: RuleInput,
+    *,
+    at: datetime,
+    received_at: datetime,
+    now: datetime,
 ) -> Popup | None:
     """Create the pop-up of this call and employee; None if it is open already."""
     key = {"tenant": tenant, "session_id": event.session_id, "employee": employee}
     values = {
-        "direction": event.direction or "in",
-        "contact": event.contact,
-        "number": event.number,
+        "direction": call.direction,
+        "contact": call.contact,
+        "number": call.number,
         "code": tenant.crm.code_of(employee),
         "crm_user_id": employee.crm_user_id,
         "state": State.OPENING,
-        "ringing_at": event.happened_at or received_at,
+        "ringing_at": at,
         "received_at": received_at,
         "sent_at": now,
         "accepted_at": None,
@@ -174,79 +196,54 @@ def _send(popup: Popup, *, now: datetime) -> Outcome:
     popup.save()
     # The call may have ended while the request was running: whichever task is last closes the pop-up.
     _close_if_obsolete(popup, now=now)
-    _count_unknown(popup.tenant, answer, now=now)
+    if popup.unknown:
+        popup_closing.count_unknown(popup.tenant, answer, now=now)
     return DONE
-
-
-def _count_unknown(tenant: Tenant, answer: EventAnswer, *, now: datetime) -> None:
-    """Count unknown IDs."""
-    try:
-        unknown = {UnknownId.Kind.CODE: answer.unknown_codes, UnknownId.Kind.USER: answer.unknown_users}
-        if any(unknown.values()):
-            UnknownId.record(tenant, unknown, now=now)
-    except Exception:
-        # The pop-up was sent: a failed count must not send it again.
-        logger.exception("unknown ids were not counted", tenant=tenant.slug)
 
 
 def _close_if_obsolete(popup: Popup, *, now: datetime) -> None:
-    hangup, answers = _end_and_answers(popup.tenant, popup.session_id)
-    if hangup:
-        return _try_to_close(popup, hangup, now=now)
-    for event, at in answers:
-        if not _is_own(popup, event) and popup.ringing_at <= at:
-            return _try_to_close(popup, Hangup.ANSWERED, now=now)
-    return None
-
-
-def _try_to_close(popup: Popup, hangup: Hangup, *, now: datetime) -> None:
-    try:
-        answer = _send_hangup([popup], hangup)
-    except http_client.RemoteError as exc:
-        Popup.objects.filter(pk=popup.pk).update(detail=str(exc))
-    else:
-        _count_unknown(popup.tenant, answer, now=now)
-
-
-def _close_popups(tenant: Tenant, popups: Sequence[Popup], hangup: Hangup, *, now: datetime) -> Outcome:
-    """Close pop-ups; if the CRM is unavailable, the sweep retries."""
-    if not popups:
-        return DONE
-    if tenant.crm.is_circuit_open(is_live=True, now=now):
-        return Postponed(now + jobs.QUEUED_FOR)
-    try:
-        answer = _send_hangup(popups, hangup)
-    except http_client.RemoteUnavailable as exc:
-        return Postponed(now + jobs.QUEUED_FOR, str(exc))
-    except http_client.RemoteError as exc:
-        tenant.crm.record_denial(exc, now=now)
-        return Dropped(Reason.CRM_FAILED, str(exc))
-    _count_unknown(tenant, answer, now=now)
-    return DONE
-
-
-def _send_hangup(popups: Sequence[Popup], hangup: Hangup) -> EventAnswer:
-    """Send one hangup event for all pop-ups of a call."""
-    client = client_factory.crm_client(popups[0].tenant.crm, is_live=True)
-    answer = client.send_event(call_records.event(EventType.HANGUP, popups, hangup=hangup))
-    Popup.objects.filter(pk__in=[popup.pk for popup in popups]).update(
-        state=State.CLOSED, hangup=hangup.value, closed_at=timezone.now()
-    )
-    return answer
-
-
-def _hangup(tenant: Tenant, session_id: int) -> Hangup | None:
-    """Return how the whole call ended, as the CRM's hangup status; None if it goes on, perhaps after a menu's end."""
-    evidence = sources.notified_evidence(tenant, session_id)
-    if not evidence.is_over:
-        return None
-    end = evidence.ends[-1]
-    has_talk = (
-        end.talk_seconds or end.is_lost is False or any(one.event == Event.TALK_STARTED for one in evidence.events)
-    )
-    return Hangup.ANSWERED if has_talk and end.event != Event.LOST_CALL else Hangup.NO_ANSWER
+    stored = _Stored.load(popup.tenant, popup.session_id)
+    if stored.is_over:
+        popup_closing.try_to_close(popup, hangups.status_of_end(CallEvidence(stored.events, None, ())), now=now)
+    elif stored.has_colleague_answered(popup.employee.uis_id, since=popup.ringing_at):
+        popup_closing.try_to_close(popup, Hangup.ANSWERED, now=now)
 
 
 def _is_own(popup: Popup, event: CallEvent) -> bool:
     """Return whether this employee answered; if UIS does not say who did, any may have, so theirs stays open."""
     return event.employee_id in {None, popup.employee.uis_id}
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """The stored events of a call, loaded only where they are needed: a ring that tells all needs none."""
+
+    rows: Sequence[tuple[str, Any, datetime]]  # kind, event, received
+
+    @classmethod
+    def load(cls, tenant: Tenant, session_id: int) -> "_Stored":
+        """Read the events of a call. One query."""
+        kept = Notification.objects.filter(tenant=tenant, session_id=session_id, parsed_event__isnull=False)
+        return cls(list(kept.values_list("event", "parsed_event", "received_at")))
+
+    @property
+    def events(self) -> list[CallEvent]:
+        return [stored_events.load(stored) for _kind, stored, _at in self.rows]
+
+    @property
+    def is_over(self) -> bool:
+        has_end = any(kind in ENDS for kind, _stored, _at in self.rows)
+        return has_end and CallEvidence(self.events, None, ()).is_over
+
+    def has_colleague_answered(self, employee_id: int | None, *, since: datetime) -> bool:
+        """Return whether somebody else has answered since; if UIS does not say who did, it may be this employee."""
+        rows = ((stored_events.load(stored), at) for kind, stored, at in self.rows if kind == Event.TALK_STARTED)
+        answers = [(event.employee_id, event.happened_at or received_at) for event, received_at in rows]
+        return any(who not in {None, employee_id} and at >= since for who, at in answers)
+
+    def evidence(self, tenant: Tenant, event: CallEvent, own_numbers: Collection[str]) -> CallEvidence:
+        """Return the evidence of all events. Another query only if they name other numbers than this one does."""
+        events = [event, *self.events]
+        others = {one.contact for one in events} - {event.contact, ""}
+        further = sources.find_parties(tenant, 0, others)[1] if others else ()
+        return CallEvidence(events, None, {*own_numbers, *further})

@@ -15,6 +15,7 @@ from telephony.reconciliation import daily, runs
 from telephony.staff import status_polling, sync
 from telephony.webhooks import limits, process, text_cap
 from tenants.models import Tenant, TransferRules, UisConnection
+from tenants.models.crm_connection import on_v4
 
 logger = logging.logger(__name__)
 
@@ -104,7 +105,7 @@ def close_all() -> None:
 
 def poll_all() -> None:
     """Every two minutes: tenants with two-way status sync."""
-    accessible = Tenant.objects.live().filter(uis__denied_at=None)
+    accessible = Tenant.objects.live().filter(uis__denied_at=None).exclude(on_v4("crm__"))
     accessible.filter(rules__status_sync=TransferRules.StatusSync.BOTH).enqueue_each(task_names.POLL_STATUSES)
 
 

@@ -23,7 +23,7 @@ class SkipReason(Choices):
     HIDDEN_NUMBER = "HIDDEN_NUMBER", _("the caller's number is hidden, and the CRM accepts no call without a number")
     MANUAL = "MANUAL", _("skipped manually")
     ERASED = "ERASED", _("the number was erased at the request of its owner")
-    POPUP_OFF = "POPUP_OFF", _("pop-ups are off for this direction")
+    POPUP_OFF = "POPUP_OFF", _("pop-ups are off for this direction or this employee")
 
 
 # The tenant's own lists: calls they filter out count nowhere, whatever their result.
@@ -71,11 +71,15 @@ class RuleSet:
             return SkipReason.EXPIRED
         return self._by_kind(call) or self._by_lists(call)
 
-    def popup_skip_reason(self, call: RuleInput) -> SkipReason | None:
-        """Return the rule that skips the pop-up of this call, if any."""
+    def popup_skip_reason(self, call: RuleInput, *, shows: bool | None = None) -> SkipReason | None:
+        """Return the rule that skips the pop-up of this call, if any; `shows` is the employee's own choice.
+
+        Besides the switches, the rules are those of uploads. A call among colleagues never has a pop-up.
+        """
         if call.is_internal:
             return SkipReason.INTERNAL_OFF
-        return self._by_lists(call) if self.shows[call.direction] else SkipReason.POPUP_OFF
+        is_shown = self.shows[call.direction] if shows is None else shows
+        return self._by_lists(call) if is_shown else SkipReason.POPUP_OFF
 
     def list_skip_reason(self, call: RuleInput) -> SkipReason | None:
         """Return the list that filters out this call everywhere, if any."""
@@ -83,7 +87,9 @@ class RuleSet:
             return SkipReason.NUMBER
         if not _passes(self.employees, *call.employees):
             return SkipReason.EMPLOYEE
-        return None if _passes(self.contacts, *contact_list.keys(call.contact)) else SkipReason.CONTACT
+        if self.contacts[0] == Filter.ALL or _passes(self.contacts, *contact_list.keys(call.contact)):
+            return None
+        return SkipReason.CONTACT
 
     def _by_kind(self, call: RuleInput) -> SkipReason | None:
         if call.is_internal:

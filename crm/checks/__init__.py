@@ -31,6 +31,7 @@ def run_checks(tenant: Tenant, *, now: datetime) -> Iterator[CheckResult]:
         return
     yield from (check.result(is_ok=True) for check in account.ACCESS_CHECKS)
     yield version(tenant.crm, versions)
+    yield from account.status_sync(tenant, versions)
     yield from api_scopes.needed(tenant, rights)
     yield from staff.stores(tenant, rights)
     if served_version(tenant.crm, versions):

@@ -15,7 +15,7 @@ from tenants import account_claims
 from tenants.access_errors import AccessError
 from tenants.account_claims import CRM_USED
 from tenants.account_url import NOT_AN_ACCOUNT, is_account_url
-from tenants.models import CrmConnection, Tenant
+from tenants.models import CrmConnection, Tenant, TransferRules
 
 # API version -> prefix of the CRM's version numbers.
 SERVED = {V5: "5.", V4: "4."}
@@ -107,6 +107,25 @@ def version(connection: CrmConnection, served: tuple[str, ...]) -> CheckResult:
     """Check whether the configured API version, or any we support, is available."""
     available = served_version(connection, served)
     return VERSION.result(is_ok=bool(available), version=available)
+
+
+STATUS_SYNC = Check(
+    code="CRM_STATUS_SYNC",
+    responsible=Responsible.OPERATOR,
+    passed=_("The rule of statuses needs nothing that API version %(version)s of the CRM lacks."),
+    failed=_(
+        "The CRM is used by API version 4 only, which takes no statuses: those of UIS do not reach the CRM. Choose "
+        "another rule of statuses, or ask retailCRM support for version 5."
+    ),
+    where=_("Admin: the client → Statuses."),
+)
+
+
+def status_sync(tenant: Tenant, served: tuple[str, ...]) -> Iterator[CheckResult]:
+    """Check that the CRM takes statuses if it is to get them: only version 5 has a method for that."""
+    if version := served_version(tenant.crm, served):
+        is_sent = tenant.rules.status_sync == TransferRules.StatusSync.BOTH
+        yield STATUS_SYNC.result(is_ok=not is_sent or version != V4, version=version)
 
 
 def served_version(connection: CrmConnection, served: tuple[str, ...]) -> str:

@@ -148,7 +148,7 @@ class CallEvidence:
 
     @functools.cached_property
     def external_id(self) -> str:
-        return next((event.external_id for event in self.finished if event.external_id), "")
+        return next((event.external_id for event in self.all if event.external_id), "")
 
     @functools.cached_property
     def started_at(self) -> datetime | None:

@@ -1,6 +1,6 @@
 """Checks on received webhooks: whether they arrive, whether their templates are correct, whether the clocks agree."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from datetime import datetime
 from statistics import median
 
@@ -12,8 +12,9 @@ from telephony.uis import webhook_templates
 from telephony.uis.types import Event
 from telephony.uis.webhook_templates import EVENTS
 from telephony.webhooks import status
-from tenants.models import Tenant, TransferRules
+from tenants.models import Employee, Tenant, TransferRules
 
+Choice = TransferRules.Popup
 CLOCKS_APART_SECONDS = 120
 CLOCKS_SEEN = 20
 _NOTICES = _("UIS: Notifications.")
@@ -44,7 +45,8 @@ TEMPLATES = {
 def notification_checks(tenant: Tenant, *, now: datetime) -> Iterator[CheckResult]:
     """Check the received notifications; no remote requests."""
     yield from _clocks(tenant, now=now)
-    needed = _needed_events(tenant.rules)
+    own = Employee.objects.filter(tenant=tenant, is_dismissed=False).exclude(popup="")
+    needed = _needed_events(tenant.rules, own=set(own.order_by().values_list("popup", flat=True).distinct()))
     for event_status in status.webhook_status(tenant, now=now).events:
         if event_status.event in needed:
             yield from _event(event_status, name=_name(tenant, event_status.event))
@@ -65,13 +67,16 @@ def _name(tenant: Tenant, event: Event) -> str:
     return title.english if tenant.uis.brand == tenant.uis.Brand.CALLGEAR else title.russian
 
 
-def _needed_events(rules: TransferRules) -> set[Event]:
-    """Return the events that this client's rules depend on."""
+def _needed_events(rules: TransferRules, *, own: Collection[str]) -> set[Event]:
+    """Return the events that this client's rules, and the employees' own choices of pop-ups, depend on."""
+    incoming, outgoing = ({choice, *own} for choice in (rules.popup_incoming, rules.popup_outgoing))
     needed = {Event.CALL_END}
-    if rules.popup_incoming != TransferRules.Popup.OFF:
+    if incoming != {Choice.OFF}:
         needed |= {Event.WAITING, Event.TALK_STARTED}
-    if rules.popup_outgoing != TransferRules.Popup.OFF:
+    if Choice.ON_RING in outgoing:
         needed.add(Event.OUTGOING)
+    if Choice.ON_ANSWER in outgoing:
+        needed.add(Event.TALK_STARTED)
     if rules.upload_missed:
         needed.add(Event.LOST_CALL)
     if rules.send_recording:

@@ -70,6 +70,7 @@ class Notification(LeasedJob):
         BAD_CHARSET = "BAD_CHARSET", _("the body is not UTF-8, and the stated charset is unknown: use UTF-8")
         STALE = "STALE", _("received too late for a pop-up")
         CALL_OVER = "CALL_OVER", _("the call ended before the pop-up could be shown")
+        ON_ANSWER = "ON_ANSWER", _("the pop-up opens when the employee answers")
         COLLEAGUE_ANSWERED = "COLLEAGUE_ANSWERED", _("a colleague had already answered")
         PAUSED = "PAUSED", _("the client is paused or not activated: no pop-ups")
         CRM_DENIED = "CRM_DENIED", _("the CRM rejects our access")

@@ -43,6 +43,21 @@ _REASONS = {
 _RESULTS = {reason: result for result, reasons in _REASONS.items() for reason in reasons.split()}
 
 
+# A party hung up before anybody talked; UIS documents these "by talk".
+_HUNG_UP = {"subscriber_disconnects", "caller_disconnects", "operator_disconnects", "disconnect_before_call_processing"}
+
+
+def parse(raw: str) -> str:
+    """Return a documented reason of a text in a notification; "" for any other text."""
+    reason = raw.strip().lower()
+    return reason if reason in _RESULTS else ""
+
+
+def is_hung_up(finish_reason: str) -> bool:
+    """Return whether, in a call without a talk, a party hung up while it rang."""
+    return finish_reason in _HUNG_UP
+
+
 # UIS rejected the caller on purpose.
 _REJECTED_CALLER = {"numa_in_black_list", "numa_in_spam_list", "numa_dnd_interval", "too_many_identical_incoming_calls"}
 

@@ -60,6 +60,7 @@ class CallEvent:
     direction: str = ""
     employee_id: int | None = None
     is_internal: bool | None = None  # what UIS said of it; None: nothing
+    external_id: str = ""
 
     @property
     def is_of_colleagues(self) -> bool:
@@ -101,7 +102,7 @@ class EndedEvent(CallEvent):
     rung_employee_ids: tuple[int, ...] | None = None
     talker_id: int | None = None
     source: str = ""
-    external_id: str = ""
+    finish_reason: str = ""  # of a notification: a documented one
     record_ids: tuple[str, ...] = ()
     whole_record: str = ""  # URL of one recording of all talks
     result: Result | None = None

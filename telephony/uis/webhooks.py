@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from pydantic import AliasPath, BaseModel, BeforeValidator, Field, ValidationInfo
 
 from connector_project.core import phone_numbers
-from telephony.uis import macro_values
+from telephony.uis import finish_reasons, macro_values
 from telephony.uis.fields import Locale
 from telephony.uis.payload import PayloadError, fields
 from telephony.uis.types import (
@@ -97,6 +97,8 @@ class _Body(BaseModel):
     leg_ids: Ids = None
     is_lost: YesOrNo = None
     is_internal: YesOrNo = None
+    finish_reason: Text = ""
+    lost_reason: Text = ""
     call_source: Text = ""
     external_id: Text = ""
     talk_time_duration: Seconds = None
@@ -116,6 +118,7 @@ class _Body(BaseModel):
             "direction": self._direction(),
             "employee_id": self.employee_id,
             "is_internal": self.is_internal,
+            "external_id": self.external_id,
         }
         match self.event:
             case Event.WAITING | Event.OUTGOING:
@@ -140,7 +143,7 @@ class _Body(BaseModel):
             rung_employee_ids=self.employee_ids,
             talker_id=self.last_talked_employee_id or self.employee_id,
             source=self.call_source,
-            external_id=self.external_id,
+            finish_reason=self._finish_reason(),
         )
 
     def _key(self) -> str:
@@ -171,6 +174,11 @@ class _Body(BaseModel):
         if self.talk_time_duration:
             return False
         return self.is_lost and self._direction() != "out"
+
+    def _finish_reason(self) -> str:
+        """Return a documented reason; of the macro `lost_reason` no values are documented."""
+        told = (finish_reasons.parse(raw) for raw in (self.finish_reason, self.lost_reason) if raw)
+        return next(filter(None, told), "")
 
     def _happened_at(self) -> datetime | None:
         return self.notification_timestamp or self.notification_time

@@ -151,6 +151,13 @@ class CrmConnection(Connection):
             self.save(update_fields=["module_outdated_since"])
 
 
+def on_v4(prefix: str) -> models.Q:
+    """Return the condition for connections that use version 4; `prefix` leads to the connection."""
+    auto, v4 = CrmConnection.Version.AUTO, CrmConnection.Version.V4
+    chosen, found = {f"{prefix}version": v4}, {f"{prefix}version": auto, f"{prefix}served_version": v4}
+    return models.Q(**chosen) | models.Q(**found)
+
+
 def new_secrets() -> dict[str, str]:
     """Return the columns that let the CRM in, with new values, for `QuerySet.update`."""
     return {"client_id": generate_token(), **columns("hook", generate_token())}

@@ -8,6 +8,14 @@ from connector_project.core.choices import Choices
 from tenants.models.tenant import Tenant
 
 
+class PopupChoice(Choices):
+    """When a pop-up opens."""
+
+    ON_RING = "ON_RING", _("when it rings")
+    ON_ANSWER = "ON_ANSWER", _("when the employee answers")
+    OFF = "OFF", _("off")
+
+
 class EmployeeQuerySet(models.QuerySet["Employee"]):
     def linked(self) -> "EmployeeQuerySet":
         """Return current employees with a CRM user."""
@@ -38,6 +46,13 @@ class Employee(models.Model):
     recording_mode = models.CharField(max_length=5, default="all", editable=False)  # all, in, out, off
     caller_id_number = models.ForeignKey(
         "VirtualNumber", models.SET_NULL, null=True, blank=True, related_name="+", verbose_name=_("caller ID")
+    )
+    popup = models.CharField(
+        _("pop-up"),
+        max_length=10,
+        choices=PopupChoice.as_choices,
+        blank=True,
+        help_text=_("If empty, as in the client's rules. Otherwise for incoming and outgoing calls."),
     )
     is_dismissed = models.BooleanField(_("left UIS"), default=False, editable=False)
     crm_user_id = models.BigIntegerField(_("id in the CRM"), null=True, blank=True)

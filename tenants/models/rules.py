@@ -5,7 +5,7 @@ from django.utils.translation import gettext_lazy as _
 
 from connector_project.core.choices import Choices
 from tenants import contact_list, erased_numbers
-from tenants.models.directory import Employee, VirtualNumber
+from tenants.models.directory import Employee, PopupChoice, VirtualNumber
 from tenants.models.tenant import Tenant
 from tenants.transfer_rules import Filter, RuleSet, Selection
 
@@ -13,9 +13,8 @@ PRESENT = {"numbers": models.Q(is_active=True), "employees": models.Q(is_dismiss
 
 
 class TransferRules(models.Model):
-    class Popup(Choices):
-        ON_RING = "ON_RING", _("when it rings")
-        OFF = "OFF", _("off")
+    Popup = PopupChoice
+    POPUP_FIELDS = {"in": "popup_incoming", "out": "popup_outgoing"}  # by direction
 
     class Owner(Choices):
         LAST_TALKER = "LAST_TALKER", _("who talked last")

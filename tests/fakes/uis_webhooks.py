@@ -154,6 +154,7 @@ class FakeNotification:
         return {
             "is_lost": session.is_lost,
             "call_status": "lost" if session.is_lost else "success",
+            "lost_reason": session.finish_reason if session.is_lost else None,
             "wait_time_duration": session.wait,
             "talk_time_duration": talk,
             "total_time_duration": session.wait + session.talk,

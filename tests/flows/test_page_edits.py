@@ -431,10 +431,10 @@ def ivan(tenant):
     return Employee.objects.get(tenant=tenant, uis_id=IVAN)
 
 
-def test_employee_page_edits_the_caller_id_only(open_page, ivan, stranger):
+def test_employee_page_edits_the_caller_id_and_the_popup_only(open_page, ivan, stranger):
     number = VirtualNumber.objects.get(tenant=ivan.tenant, number="74950000002")
     form, send = open_page(url_of(ivan))
-    assert {name for name in form if not name.startswith(("_", "csrf"))} == {"caller_id_number"}
+    assert {name for name in form if not name.startswith(("_", "csrf"))} == {"caller_id_number", "popup"}
     with CaptureQueriesContext(connection) as queries:
         assert send(caller_id_number=number.pk, crm_user_id="99", tenant=stranger.pk).status_code == 302
     assert updates(queries) == [("tenants_employee", "caller_id_number_id")]

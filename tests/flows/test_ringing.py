@@ -72,6 +72,66 @@ def test_missed_call_leaves_a_missed_popup_for_everyone(notify, pbx, crm, tenant
     assert len(crm.events) == 3
 
 
+@pytest.mark.parametrize("macro", ["lost_reason", "finish_reason"])
+@pytest.mark.parametrize(
+    ("reason", "status"),
+    [
+        ("operator_busy", "busy"),
+        ("employee_busy_after_call", "busy"),
+        ("subscriber_disconnects", "cancel"),
+        ("caller_disconnects", "cancel"),
+        (" Operator_Disconnects ", "cancel"),
+        ("sip_offline", "failed"),
+        ("internal_error", "failed"),
+        ("operator_not_responsive", "no answered"),
+        ("employee_status_break", "no answered"),
+        ("Клиент не дождался", "no answered"),
+        ("", "no answered"),
+        (None, "no answered"),
+        ("{{lost_reason}}", "no answered"),
+    ],
+)
+def test_end_of_a_missed_call_has_the_status_of_its_reason_for_everybody(
+    notify, pbx, crm, tenant, macro, reason, status
+):
+    call = pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN, PETR])
+    notify(notification_of(call, "waiting", IVAN), notification_of(call, "waiting", PETR))
+    notify(notification_of(call, "lost_call") | {macro: reason})
+    assert (crm.events[-1]["hangupStatus"], crm.events[-1]["userIds"]) == (status, [27, 28])
+    assert set(Popup.objects.values_list("hangup", flat=True)) == {status}
+
+
+@pytest.mark.parametrize(
+    ("reason", "status"),
+    [
+        ("subscriber_busy", "busy"),
+        ("operator_disconnects", "cancel"),
+        ("subscriber_number_problems", "failed"),
+        ("no_money", "failed"),
+        ("out_call_not_allowed_by_status", "failed"),
+        ("subscriber_not_responsible", "no answered"),
+        (None, "no answered"),
+    ],
+)
+@pytest.mark.parametrize("is_lost", [True, False, None])
+def test_end_of_an_outgoing_call_without_a_talk_has_the_status_of_its_reason(
+    notify, pbx, crm, tenant, reason, status, is_lost
+):
+    call = pbx.call(contact=CONTACT, number=NUMBER, direction="out", rings=[IVAN])
+    notify(notification_of(call, "outgoing", IVAN))
+    notify(notification_of(call, "call_end") | {"finish_reason": reason, "is_lost": is_lost})
+    assert [event["hangupStatus"] for event in crm.events if event["type"] == "hangup"] == [status]
+
+
+@pytest.mark.parametrize("reason", ["operator_busy", "subscriber_disconnects", "internal_error"])
+@pytest.mark.parametrize("direction", ["in", "out"])
+def test_end_of_a_talk_is_answered_whatever_the_reason(notify, pbx, crm, tenant, reason, direction):
+    call = pbx.call(contact=CONTACT, number=NUMBER, direction=direction, talks=[(IVAN, 5)])
+    notify(notification_of(call, "waiting" if direction == "in" else "outgoing", IVAN))
+    notify(notification_of(call, "call_end") | {"finish_reason": reason})
+    assert crm.events[-1]["hangupStatus"] == "answered"
+
+
 def test_outgoing_call_opens_an_outgoing_popup(notify, pbx, crm, tenant):
     call = pbx.call(contact=CONTACT, number=NUMBER, direction="out", talks=[(IVAN, 5)])
     notify(notification_of(call, "outgoing", IVAN))

@@ -23,6 +23,7 @@ from telephony.calls import rule_forecast
 from tenants import audit
 from tenants.forms import standard_statuses
 from tenants.models import AuditLogEntry, Tenant, TransferRules
+from tenants.models.crm_connection import on_v4
 from tenants.status_labels import STATUS_FIELDS
 from tenants.visibility import visible_to
 
@@ -34,6 +35,7 @@ RULES: dict[str, Any] = {
     if field.editable and not field.auto_created and not field.is_relation and field.name not in _OF_OWN_LISTS
 }
 LONGEST_SELECTION = 100_000  # characters: more clients than any list selects, fewer than a query takes
+SYNC = TransferRules.StatusSync
 SKIP_ALL = "skip_all"  # boxes of the preview, by client
 YES_NO = (("True", _("yes")), ("False", _("no")))
 
@@ -79,7 +81,9 @@ class BulkRuleChangeMixin(BaseAdmin):
         if "confirm" not in request.POST or not previewed:
             lines = preview(pks, rule, value, now=now)
             form = RuleForm(_with_preview(request.POST, rule, value, lines), rule=rule)
-            more = {"is_preview": True, "lines": lines, "unchanged": len(pks) - len(lines), "is_vain": not lines}
+            refusing = len(_refusing(pks, rule, value))
+            more = {"is_preview": True, "lines": lines, "is_vain": not lines, "refusing": refusing}
+            more["unchanged"] = len(pks) - len(lines) - refusing
             return self._rule_page(request, form, rule=rule, **more)
         confirmed = set(request.POST.getlist(SKIP_ALL))
         asked = clients_to_ask(pks, rule, value, confirmed=confirmed, now=now)
@@ -98,6 +102,8 @@ class BulkRuleChangeMixin(BaseAdmin):
 
     def _rule_page(self, request: HttpRequest, form: RuleForm, **more: Any) -> HttpResponse:
         template, title = "admin/tenants/tenant/bulk_rule_change.html", gettext("One rule for many clients")
+        if more.get("rule") == "status_sync":
+            _offer_possible(form.fields["value"], _visible(request, str(form["clients"].value())))
         chosen = len(str(form["clients"].value()).split(","))
         return self.render_page(request, template, title=title, form=form, chosen=chosen, **more)
 
@@ -224,4 +230,20 @@ def _value_field(rule: str) -> forms.Field:
 
 
 def _differing(pks: Sequence[int], rule: str, value: object) -> QuerySet[TransferRules]:
-    return TransferRules.objects.select_related("tenant__uis").filter(tenant__in=pks).exclude(**{rule: value})
+    """Return the rules to change: not those of clients who have the value, or cannot."""
+    possible = set(pks) - _refusing(pks, rule, value)
+    return TransferRules.objects.select_related("tenant__uis").filter(tenant__in=possible).exclude(**{rule: value})
+
+
+def _offer_possible(field: Any, pks: Sequence[int]) -> None:
+    """Offer no value that none of the clients can have."""
+    if pks and _refusing(pks, "status_sync", SYNC.BOTH) == set(pks):
+        field.choices = [choice for choice in field.choices if choice[0] != SYNC.BOTH]
+
+
+def _refusing(pks: Sequence[int], rule: str, value: object) -> set[int]:
+    """Return the clients who cannot have a value: version 4 of the CRM's API takes no statuses."""
+    if (rule, value) != ("status_sync", SYNC.BOTH):
+        return set()
+    rows = TransferRules.objects.filter(on_v4("tenant__crm__"), tenant__in=pks).exclude(status_sync=SYNC.BOTH)
+    return set(rows.values_list("tenant_id", flat=True))

@@ -23,15 +23,16 @@ NAME = redacted_column(Employee, "full_name")  # It may hold a number.
 
 @admin.register(Employee)
 class EmployeeAdmin(BaseAdmin, EditAdmin):
-    list_display = (NAME, "extension", "email", "tenant", "crm_user", "linked_by", "caller_id_number", "works")
-    list_filter = ("linked_by", "is_dismissed")
+    list_display = (NAME, "extension", "email", "tenant", "crm_user", "linked_by", "caller_id_number", "popup", "works")
+    list_filter = ("linked_by", "popup", "is_dismissed")
     list_select_related = ("tenant", "caller_id_number")
     list_per_page = 50
     show_full_result_count = False
     search_fields = ("full_name", "=extension", "email", "tenant__name")
     form = EditForm
-    fields = ("tenant", "full_name", "extension", "email", "crm_user", "linked_by", "caller_id_number", "works")
-    readonly_fields = (NAME, *(field for field in fields if field != "caller_id_number"))
+    edited = ("caller_id_number", "popup")
+    fields = ("tenant", "full_name", "extension", "email", "crm_user", "linked_by", *edited, "works")
+    readonly_fields = (NAME, "tenant", "full_name", "extension", "email", "crm_user", "linked_by", "works")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False  # Employees come from UIS.

@@ -12,6 +12,7 @@ from connector_project.core.admin.edit_formsets import EditFormSet
 from connector_project.core.admin.editing import EditAdmin
 from connector_project.operations.admin.rules_form import ConfirmedRulesForm
 from connector_project.operations.alerts import denials
+from crm.client_factory import takes_statuses
 from telephony import access_log
 from tenants import contact_list, permissions
 from tenants.datetime_display import full_field
@@ -139,6 +140,8 @@ class RulesInline(OnePerTenantInline):
         fields: dict[str, Any] = formset.form.base_fields
         fields["numbers"].queryset = VirtualNumber.objects.filter(tenant=obj)
         fields["employees"].queryset = Employee.objects.filter(tenant=obj)
+        if (crm := getattr(obj, "crm", None)) and not takes_statuses(crm):
+            _limit_status_sync(fields["status_sync"], stored=crm.tenant.rules.status_sync)
         choices = status_choices(obj)
         for name in STATUS_FIELDS:
             fields[name] = forms.ChoiceField(choices=choices, label=fields[name].label, initial=fields[name].initial)
@@ -187,6 +190,13 @@ def log_contacts(request: HttpRequest, inlines: Any, *, now: datetime) -> None:
             address = request.META.get("REMOTE_ADDR", "")
             user: Any = request.user  # staff only
             access_log.log_contacts(rules.tenant, count, by=user, address=address, now=now)
+
+
+def _limit_status_sync(field: Any, *, stored: str) -> None:
+    """Offer no way of status sync that version 4 of the CRM's API lacks; a stored one stays until it is changed."""
+    impossible = {TransferRules.StatusSync.BOTH} - {stored}
+    field.choices = [choice for choice in field.choices if choice[0] not in impossible]
+    field.help_text = _("The CRM is used by API version 4, which takes no statuses: they come from the CRM only.")
 
 
 def _without(fieldsets: Any, name: str) -> Any:

@@ -36,6 +36,7 @@ POPUP_EVENTS = {Event.WAITING, Event.OUTGOING}
 FAULTS = set(Reason) - {
     Reason.CALL_OVER,
     Reason.COLLEAGUE_ANSWERED,
+    Reason.ON_ANSWER,
     Reason.ALREADY_SHOWN,
     Reason.NOTHING_TO_DO,
     Reason.SUPERSEDED,
@@ -197,9 +198,33 @@ class CallData:
 
     @property
     def rings_without_popup(self) -> list[Notification]:
-        """Notifications of a ringing phone that were dropped."""
+        """Notifications of a ringing phone, or of an answer that should have opened a pop-up, that were dropped."""
         dropped = [stored for stored in self.notifications if stored.outcome == Notification.Outcome.DROPPED]
-        return [stored for stored in dropped if stored.event in POPUP_EVENTS]
+        return [stored for stored in dropped if self.opens_popup(stored)]
+
+    def opens_popup(self, stored: Notification) -> bool:
+        """Return whether a notification was to open a pop-up; that of an answer may have been to close others only."""
+        if stored.event in POPUP_EVENTS:
+            return True
+        is_answer = stored.event == Event.TALK_STARTED and stored.outcome == Notification.Outcome.DROPPED
+        is_sent = any(popup.received_at == stored.received_at for popup in self.popups)
+        return is_answer and (stored.reason != Reason.CRM_FAILED or is_sent)
+
+    def has_popup(self, stored: Notification) -> bool:
+        """Return whether the employee of a notification has had a pop-up in this call."""
+        return any(popup.employee.uis_id == stored.employee_uis_id for popup in self.popups)
+
+    @property
+    def answers_without_ring(self) -> list[Notification]:
+        """Notifications of an answer whose pop-up opens when the phone rings, which UIS did not tell."""
+        rung = {stored.employee_uis_id for stored in self.notifications if stored.event in POPUP_EVENTS}
+        answers = (one for one in self.notifications if one.event == Event.TALK_STARTED and one.employee_uis_id)
+        return [one for one in answers if one.employee_uis_id not in rung and self._opens_on_ring(one)]
+
+    def _opens_on_ring(self, stored: Notification) -> bool:
+        employee, rules = self.employees.get(stored.employee_uis_id or 0), self.call.tenant.rules
+        of_client = getattr(rules, rules.POPUP_FIELDS.get(self.call.direction, "popup_incoming"))
+        return employee is not None and (employee.popup or of_client) == rules.Popup.ON_RING
 
     def name(self, uis_id: int | None) -> str:
         """Return an employee's name; "" for None."""

@@ -194,6 +194,10 @@ def _popups(data: CallData) -> Iterator[Diagnosis]:
             params = {"person": data.rung_person(stored), "reason": reason}
             code = stored.detail if stored.reason == Reason.RULE else stored.reason
             yield Diagnosis(code, message % params, responsible=_POPUP_RESPONSIBLE.get(stored.reason, ""))
+    for stored in data.answers_without_ring:
+        message = _("No pop-up for %(person)s: UIS told that they answered, but not that their phone rang.")
+        person = data.rung_person(stored)
+        yield Diagnosis("RING_NOT_TOLD", message % {"person": person}, responsible=Responsible.UIS)
     for popup in data.popups:
         if popup.unknown:
             message = _(

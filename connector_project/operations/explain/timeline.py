@@ -9,7 +9,6 @@ from django.utils.translation import gettext as _
 from connector_project.operations.explain import labels
 from connector_project.operations.explain.data import (
     FAULTS,
-    POPUP_EVENTS,
     SYSTEMS,
     CallData,
     PopupTiming,
@@ -56,6 +55,7 @@ def popup_timings(data: CallData) -> list[PopupTiming]:
         )
         for stored in data.rings_without_popup
         if stored.reason not in {Reason.ALREADY_SHOWN, Reason.CRM_FAILED}
+        and not (stored.reason == Reason.ON_ANSWER and data.has_popup(stored))
     ]
     return [*sent, *unsent]
 
@@ -99,7 +99,7 @@ def _event(data: CallData, stored: Notification) -> TimelineEntry:
     return TimelineEntry(
         at=stored.received_at,
         step="NOTIFICATION",
-        message=labels.sentence(text(_event_text(stored))),
+        message=labels.sentence(text(_event_text(data, stored))),
         ms=elapsed_ms(stored.happened_at, stored.received_at),
         took_by=SYSTEMS["uis"],
         parts=labels.filled((_("employee"), data.name(stored.employee_uis_id)), (_("repeats"), stored.repeats)),
@@ -118,14 +118,14 @@ def _format_body(body: str) -> str:
     return shown if len(shown) <= LONGEST_FORMATTED else body
 
 
-def _event_text(stored: Notification) -> str:
+def _event_text(data: CallData, stored: Notification) -> str:
     """Return the event of a notification and its outcome."""
     event = _("UIS notification: %(event)s") % {"event": status.event_label(stored.event)}
     if stored.outcome == Outcome.DONE:
         return event
     outcome = str(stored.get_outcome_display())
     if stored.outcome == Outcome.DROPPED:
-        outcome = labels.popup_skip_label(stored) if stored.event in POPUP_EVENTS else labels.reason(stored)
+        outcome = labels.popup_skip_label(stored) if data.opens_popup(stored) else labels.reason(stored)
     return f"{event} – {outcome}"
 
 
