@@ -33,7 +33,6 @@ def without_talk(finish_reason: str, *, direction: str) -> Hangup:
     if finish_reasons.is_hung_up(finish_reason):
         return Hangup.CANCELLED
     result = finish_reasons.unanswered_result(finish_reason)
-    if result == Result.NOT_ALLOWED and direction != "out":
-        # Nobody was available: a missed call. Who was turned away on purpose has missed nobody.
-        result = finish_reasons.missed_result(finish_reason)
+    if result == Result.NOT_ALLOWED and direction != "out" and not finish_reasons.is_rejection(finish_reason):
+        result = Result.NO_ANSWER  # Nobody was available: a missed call.
     return _STATUSES[result]

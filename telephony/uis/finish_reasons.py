@@ -58,8 +58,12 @@ def is_hung_up(finish_reason: str) -> bool:
     return finish_reason in _HUNG_UP
 
 
-# UIS rejected the caller on purpose.
 _REJECTED_CALLER = {"numa_in_black_list", "numa_in_spam_list", "numa_dnd_interval", "too_many_identical_incoming_calls"}
+
+
+def is_rejection(finish_reason: str) -> bool:
+    """Return whether UIS rejected the caller on purpose."""
+    return finish_reason in _REJECTED_CALLER
 
 
 def unanswered_result(finish_reason: str) -> Result:
@@ -75,4 +79,4 @@ def incoming_result(finish_reason: str, *, is_lost: bool) -> Result:
     """
     if is_lost:
         return Result.NO_ANSWER
-    return Result.NOT_ALLOWED if finish_reason in _REJECTED_CALLER else Result.ANSWERED
+    return Result.NOT_ALLOWED if is_rejection(finish_reason) else Result.ANSWERED
