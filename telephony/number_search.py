@@ -60,10 +60,14 @@ def cleaned(text: str) -> str:
 
 
 def possible_numbers(text: str, reader: Reader) -> list[str]:
-    """Return what a number may be: as typed in the home country of any client of the reader, or as UIS writes it."""
-    regions = set() if text.strip().startswith("+") else home_regions(reader)
-    typed = (phone_numbers.from_person(text, region=region) for region in {home_region.RUSSIA, *regions})
-    return sorted({one.digits for one in typed if one} | {phone_numbers.from_vendor(text, region="")} - {""})
+    """Return what a number may be: as typed in the home country of any client of the reader, or as UIS writes it.
+
+    A number that was stored need not be one that can be dialled.
+    """
+    regions = {home_region.RUSSIA} | (set() if text.strip().startswith("+") else home_regions(reader))
+    typed = (phone_numbers.from_person(text, region=region) for region in regions)
+    found = {one.digits for one in typed if one} | {phone_numbers.from_vendor(text, region="")}
+    return sorted((found | {phone_numbers.beginning_from_person(text, region=region) for region in regions}) - {""})
 
 
 def condition(text: str, reader: Reader, *, ends_with: Callable[[str], Q], field: str = "contact") -> Q:
