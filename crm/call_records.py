@@ -46,7 +46,7 @@ def records(batch: Sequence[Call], *, now: datetime) -> dict[int, CallRecord]:
     return {
         call.pk: _record(
             call,
-            connection,
+            connection=connection,
             site=sites.get(call.number, connection.site),
             recording_url=recording_urls.get(call.pk, ""),
         )
@@ -77,7 +77,7 @@ def site(connection: CrmConnection, number: str) -> str:
     return store_by_number(connection).get(number, connection.site)
 
 
-def _record(call: Call, connection: CrmConnection, *, site: str, recording_url: str) -> CallRecord:
+def _record(call: Call, *, connection: CrmConnection, site: str, recording_url: str) -> CallRecord:
     employee = call.employee
     return CallRecord(
         external_id=external_id(call.session_id),

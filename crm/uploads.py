@@ -2,7 +2,7 @@
 
 import functools
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 
 from django.utils import timezone
@@ -13,6 +13,7 @@ from crm import call_records, client_factory
 from crm.retailcrm import errors
 from crm.retailcrm.client import LARGEST_UPLOAD, MANAGER_RIGHT
 from crm.retailcrm.payloads import CallRecord
+from crm.retailcrm.types import UploadAnswer
 from telephony import outgoing_requests
 from telephony.calls import steps
 from telephony.calls.steps import Denied, Failed, Moved, Outcome, Postponed, Unavailable, Unexpected
@@ -107,23 +108,64 @@ def _find_owner(tenant: Tenant, call: Call, *, now: datetime) -> Outcome:
     return Moved(state=State.READY, changes={"crm_user_id": manager.user_id if manager else None})
 
 
-def _upload(batch: Sequence[Call], records: Mapping[int, CallRecord], *, now: datetime) -> None:
+def _upload(
+    batch: Sequence[Call], records: Mapping[int, CallRecord], *, is_repeat: bool = False, now: datetime
+) -> None:
+    """Upload a batch, and store the outcome of each call.
+
+    One bad call fails a whole batch, and of a batch that the CRM took in part it does not say which calls it lacks:
+    both are found by halves. What it took before is named then, and not stored twice.
+    """
     started, tenant = time.monotonic(), batch[0].tenant
-    known: tuple[str, ...] = ()
     try:
-        known = client_factory.crm_client(tenant.crm).upload_calls([records[call.pk] for call in batch]).duplicates
-    except http_client.RemoteRejected as exc:
-        if len(batch) > 1:  # One bad call fails the whole batch: bisect it.
-            middle = len(batch) // 2
-            _upload(batch[:middle], records, now=now)
-            if not _left_for_later(batch[middle:], tenant.crm, Step.UPLOAD, now=now):
-                _upload(batch[middle:], records, now=now)
-            return
-        outcome = _on_error(tenant, exc, now=now)
+        answer = client_factory.crm_client(tenant.crm).upload_calls([records[call.pk] for call in batch])
     except http_client.RemoteError as exc:
+        if isinstance(exc, http_client.RemoteRejected) and len(batch) > 1:
+            return _upload_in_halves(batch, records, is_repeat=is_repeat, now=now)
         outcome = _on_error(tenant, exc, now=now)
-    else:
-        outcome = steps.UPLOADED
+        return _finish(batch, outcome, records, (), started=started, now=now)
+    left = _not_taken(batch, records, answer)
+    taken = [call for call in batch if call not in left]
+    # What a repeat names was taken a moment ago, and is no news.
+    _finish(taken, steps.UPLOADED, records, () if is_repeat else answer.duplicates, started=started, now=now)
+    if not left:
+        return None
+    if len(batch) > 1 or not (is_repeat or answer.processed == 0):
+        return _upload_in_halves(left, records, is_repeat=True, now=now)
+    refusal = Unexpected(reason=FailureReason.CRM_NOT_TAKEN, detail=f"processedCallsCount: {answer.processed}")
+    return _finish(left, refusal, records, (), started=started, now=now)
+
+
+def _not_taken(batch: Sequence[Call], records: Mapping[int, CallRecord], answer: UploadAnswer) -> list[Call]:
+    """Return the calls of an uploaded batch that the answer does not show to be in the CRM.
+
+    It counts the calls it stored, and names those it had before. A count that cannot be, or none, shows nothing; one
+    of all calls includes those named.
+    """
+    unnamed = [call for call in batch if records[call.pk].external_id not in answer.duplicates]
+    return [] if answer.processed in {len(unnamed), len(batch)} else unnamed
+
+
+def _upload_in_halves(
+    batch: Sequence[Call], records: Mapping[int, CallRecord], *, is_repeat: bool, now: datetime
+) -> None:
+    """Upload each half of a batch, unless the CRM has stopped answering; of one call, that call."""
+    middle = len(batch) // 2
+    for half in (batch[:middle], batch[middle:]):
+        if half and not _left_for_later(half, batch[0].tenant.crm, Step.UPLOAD, now=now):
+            _upload(half, records, is_repeat=is_repeat, now=now)
+
+
+def _finish(
+    batch: Sequence[Call],
+    outcome: Outcome,
+    records: Mapping[int, CallRecord],
+    known: Collection[str],
+    *,
+    started: float,
+    now: datetime,
+) -> None:
+    """Store one outcome of several calls; `known` are the external IDs that the CRM had already."""
     details = {call.pk: call_records.upload_details(records[call.pk], known) for call in batch}
     steps.finish([(call, outcome) for call in batch], Step.UPLOAD, started=started, now=now, details=details)
 

@@ -90,9 +90,9 @@ class EventAnswer(Answer):
 
 
 class UploadAnswer(Answer):
-    """Number of accepted calls, and the external IDs of those the account already had."""
+    """Number of stored calls, None if it is not told, and the external IDs of those the account already had."""
 
-    processed: int = Field(default=0, validation_alias="processedCallsCount")
+    processed: int | None = Field(default=None, validation_alias="processedCallsCount")
     duplicates: Words = Field(default=(), validation_alias="duplicateCalls")
 
 

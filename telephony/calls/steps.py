@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
 from django.db import InterfaceError, OperationalError, transaction
 
@@ -76,7 +76,7 @@ class Unavailable:
 class Unexpected:
     """The answer was not as documented: the step is retried, later alone, and fails after several such answers."""
 
-    reason: ClassVar = FailureReason.UNEXPECTED_REPLY
+    reason: FailureReason = FailureReason.UNEXPECTED_REPLY
     detail: str = ""
 
 
@@ -149,8 +149,8 @@ def apply(call: Call, outcome: Outcome, *, now: datetime) -> None:
             denial = vendor.denied.get(error.subject)
             until = vendor.next_try_at(error.subject, now=now)
             call.postpone_until(until, reason, denial.message if denial else str(error))
-        case Unexpected(detail=detail):
-            call.postpone_unexpected(detail, now=now)
+        case Unexpected(reason=reason, detail=detail):
+            call.postpone_unexpected(reason, detail, now=now)
         case Failed(reason=reason, detail=detail):
             call.fail(reason, detail, now=now)
 

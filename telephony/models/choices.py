@@ -72,6 +72,7 @@ class FailureReason(Choices):
     CRM_DENIED = "CRM_DENIED", _("the CRM rejects our access")
     UIS_REFUSED = "UIS_REFUSED", _("UIS refused the request")
     CRM_REFUSED = "CRM_REFUSED", _("the CRM refused this call")
+    CRM_NOT_TAKEN = "CRM_NOT_TAKEN", _("the CRM accepted the request, but did not take this call")
     UNEXPECTED_REPLY = "UNEXPECTED_REPLY", _("the answer was not as documented: the connector must be changed")
     INTERNAL_ERROR = "INTERNAL_ERROR", _("internal error: tell the developers of the connector")
     UNKNOWN_TO_UIS = "UNKNOWN_TO_UIS", _("UIS does not know this call")
@@ -93,6 +94,7 @@ _RESPONSIBLE = {
     FailureReason.CRM_DENIED: Responsible.CLIENT,
     FailureReason.UIS_REFUSED: Responsible.OPERATOR,
     FailureReason.CRM_REFUSED: Responsible.OPERATOR,
+    FailureReason.CRM_NOT_TAKEN: Responsible.CRM,
     FailureReason.UNEXPECTED_REPLY: Responsible.DEVELOPERS,
     FailureReason.INTERNAL_ERROR: Responsible.DEVELOPERS,
     FailureReason.UNKNOWN_TO_UIS: Responsible.UIS,

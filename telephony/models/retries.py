@@ -85,13 +85,13 @@ class RetriedJob(LeasedJob):
             return self.delay(reason, str(fault), now=now, wait=fault.wait)
         return self.postpone_until(vendor.retry_at or now, reason, str(fault))
 
-    def postpone_unexpected(self, detail: str, *, now: datetime) -> None:
+    def postpone_unexpected(self, reason: FailureReason, detail: str, *, now: datetime) -> None:
         """Retry after an answer that was not as documented; after several in a row the call fails."""
-        if self.reason != FailureReason.UNEXPECTED_REPLY:
+        if self.reason != reason:
             self.attempts = 1
         if self.attempts >= MAX_UNEXPECTED_REPLIES:
-            return self.fail(FailureReason.UNEXPECTED_REPLY, detail, now=now)
-        return self.postpone(FailureReason.UNEXPECTED_REPLY, detail, now=now)
+            return self.fail(reason, detail, now=now)
+        return self.postpone(reason, detail, now=now)
 
     def fail(self, reason: FailureReason, detail: str = "", *, now: datetime) -> None:
         """Stop retrying; a person must act."""

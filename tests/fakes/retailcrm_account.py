@@ -1,7 +1,7 @@
 """One account of the fake retailCRM: its users, its telephony, and everything it has stored."""
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -39,6 +39,11 @@ class Account:
     events: list[dict[str, Any]] = field(default_factory=list)
     calls: list[dict[str, Any]] = field(default_factory=list)
     uploads: list[list[dict[str, Any]]] = field(default_factory=list)
+    ignored_calls: set[str] = field(default_factory=set)  # external ids that an upload accepts, but does not store
+    blocking_calls: set[str] = field(default_factory=set)  # those that keep the whole batch from being stored
+    count_of_uploads: Callable[[int, int], Any] = lambda stored, _sent: (
+        stored
+    )  # as the answer tells it; None: not at all
     responsible: dict[str, int] = field(default_factory=dict)
     serves_v5: bool = True
     serves_v4: bool = True

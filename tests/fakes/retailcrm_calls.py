@@ -36,8 +36,11 @@ def upload(account: Account, incoming: Incoming) -> Answer:
     calls = _validated(account, sent, now=incoming.at)
     account.uploads.append(calls)
     known = {call["externalId"] for call in account.calls if call.get("externalId") is not None}
-    duplicates = [call["externalId"] for call in calls if not _store(account, call, known, at=incoming.at)]
-    result: dict[str, Any] = {"processedCallsCount": len(calls) - len(duplicates)}
+    is_blocked = any(call.get("externalId") in account.blocking_calls for call in calls)
+    taken = [] if is_blocked else [call for call in calls if call.get("externalId") not in account.ignored_calls]
+    duplicates = [call["externalId"] for call in taken if not _store(account, call, known, at=incoming.at)]
+    count = account.count_of_uploads(len(taken) - len(duplicates), len(calls))
+    result: dict[str, Any] = {} if count is None else {"processedCallsCount": count}
     return done(**result, **({"duplicateCalls": duplicates} if duplicates else {}))
 
 

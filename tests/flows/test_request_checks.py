@@ -221,19 +221,46 @@ def test_any_accept_is_served(client, address, tenant, accept):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["get", "post", "put"])
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
 def test_machine_addresses_answer_the_same_without_the_last_slash(client, address, method):
     """Nothing is redirected: a POST would lose its body."""
+    form = {} if method in {"GET", "HEAD"} else {"data": "x=1", "content_type": "application/x-www-form-urlencoded"}
     for template in MACHINE:
         path, key = address(template)
         with_slash, without = (
-            getattr(client, method)(one, "x=1", "application/x-www-form-urlencoded", headers={"Authorization": key})
-            if method != "get"
-            else client.get(one, headers={"Authorization": key})
-            for one in (path, path.rstrip("/"))
+            client.generic(method, one, headers={"Authorization": key}, **form) for one in (path, path.rstrip("/"))
         )
-        assert with_slash.status_code == without.status_code
-        assert without.status_code not in {301, 302, 308}
+        assert with_slash.status_code == without.status_code, path
+        assert without.status_code not in {301, 302, 307, 308}, path
+        assert getattr(without, "content", b"") == getattr(with_slash, "content", b""), path
+
+
+@pytest.mark.parametrize("end", ["", "/"])
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("application/json", '{"event": "lost_call", "call_session_id": 7}'),
+        ("text/plain", '{"event": "lost_call", "call_session_id": 7}'),
+        ("application/x-www-form-urlencoded", "event=lost_call&call_session_id=7"),
+        ("application/json", "not json"),
+        ("application/json", '{"name": "Иван"}'),
+    ],
+)
+def test_notification_keeps_its_body_with_and_without_the_last_slash(client, tenant, content_type, body, end):
+    for path in (f"/hooks/uis/{tenant.uis.hook}{end}", f"/hooks/uis/{tenant.uis.hook}/call_end{end}"):
+        assert client.post(path, body, content_type).status_code == 200
+        assert tenant.notifications.latest("pk").body == body
+
+
+@pytest.mark.parametrize("end", ["", "/"])
+@pytest.mark.parametrize("kind", ["make-call", "change-user-status", "activity", "settings"])
+def test_callback_keeps_its_form_with_and_without_the_last_slash(client, tenant, kind, end):
+    form = {"clientId": tenant.crm.client_id, "phone": "+79990000001", "status": "busy", "userId": "27"}
+    form |= {"activity": '{"active": true}', "settings": "{}"}
+    client.post(f"/hooks/retailcrm/{tenant.crm.hook}/{kind}{end}", form)
+    stored = tenant.commands.get().params
+    assert {name: stored[name] for name in form if name in stored}
+    assert stored.get("userId", "27") == "27"
 
 
 def test_page_that_cannot_be_read_says_so(admin_client):
