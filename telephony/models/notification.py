@@ -13,6 +13,11 @@ from tenants.models import Tenant
 
 LONGEST_EVENT = 40
 POPUP_TTL = timedelta(seconds=10)  # a pop-up that is opened later only disturbs
+# Notifications whose pop-up was dropped by a fault; a condition of an index, so without names of the class.
+POPUP_FAULTS = models.Q(
+    outcome="DROPPED",
+    reason__in=["STALE", "CRM_AWAY", "CRM_FAILED", "CRM_DENIED", "UNKNOWN_EMPLOYEE", "INTERNAL_ERROR"],
+)
 # The fields that processing writes; the body, the largest part of the row, is never rewritten.
 PROCESSING_FIELDS = [
     *["key", "event", "session_id", "employee_uis_id", "happened_at", "parsed_event"],
@@ -145,6 +150,8 @@ class Notification(LeasedJob):
             ),
             models.Index(fields=["tenant", "-received_at"], name="notification_of_tenant"),
             models.Index(fields=["tenant", "event", "-received_at"], name="notification_of_event"),
+            # Rings without a pop-up by a fault are few, and looked for each minute.
+            models.Index(fields=["received_at"], name="notification_popup_fault", condition=POPUP_FAULTS),
             # What still has its raw text, for the purge.
             models.Index(
                 fields=["tenant", "received_at"],

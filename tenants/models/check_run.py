@@ -13,6 +13,7 @@ class CheckRun(models.Model):
     requested_at = models.DateTimeField(null=True)  # a run was requested and has not finished
     checked_at = models.DateTimeField(_("checked"), null=True)
     results = models.JSONField(default=list)  # [{"check": code, "ok": bool, "params": {…}}], in the order of the checks
+    failing = models.JSONField(default=dict, editable=False)  # by code, as `operations.checks.history` writes it
     failed_count = models.PositiveSmallIntegerField(_("failed checks"), default=0)
 
     class Meta:

@@ -14,9 +14,13 @@ from connector_project.core.check_results import Responsible, Text
 from connector_project.operations import queue_lag
 from connector_project.operations.alerts import denials
 from connector_project.operations.alerts.access import ReconnectionAsked, RevokedUrls
+from connector_project.operations.alerts.failing_checks import FailingChecks
 from connector_project.operations.alerts.late_answers import LateAnswers
 from connector_project.operations.alerts.no_events import NoEvents
+from connector_project.operations.alerts.popups import Popups
+from connector_project.operations.alerts.rates import begins, high_failure_rate
 from connector_project.operations.alerts.rule import Context, Key, Rule
+from connector_project.operations.alerts.unlinked_employees import UnlinkedEmployees
 from connector_project.operations.alerts.webhook_intake import NotificationFlood, UnexpectedSource
 from connector_project.operations.models import Incident
 from telephony.models import Call, DailyReconciliation, FailureReason
@@ -29,8 +33,6 @@ OVERDUE = "OVERDUE"
 NO_DEFAULT_WORKER: Key = (None, Kind.WORKER, "NO_HEARTBEAT:default")
 SHORT, INCOMPLETE, INCOMPLETE_AFTER = "SHORT", "INCOMPLETE", timedelta(hours=1)
 OVERDUE_AFTER, AWAY_AFTER = timedelta(minutes=15), timedelta(minutes=30)
-# Hours, and the minimum failed calls and their share in them; the day is for clients with few calls.
-FAILURE_PERIODS = ((2, 5, 0.1), (24, 3, 0.2))
 # A problem of this many clients, and of this share of all, is system-wide.
 SEVERAL, MANY = 3, 0.5
 
@@ -112,20 +114,12 @@ class Backlog(Rule):
         return key[2] == OVERDUE and any(kind == Kind.WORKER for _pk, kind, _reason in others)
 
 
-def high_failure_rate(failed: Sequence[int], totals: Sequence[int]) -> Context | None:
-    """Return the counts of the first period in which enough calls failed; both arguments have one count for each."""
-    for (hours, least, share), count, total in zip(FAILURE_PERIODS, failed, totals, strict=True):
-        if count >= least and count >= share * total:
-            return {"failed": count, "of": total, "hours": hours}
-    return None
-
-
 class FailureRate(Rule):
     kind = Kind.FAILURE_RATE
     resolved_text = _("Calls no longer fail. Retry those that failed.")
 
     def find(self, clients: Sequence[Tenant], *, now: datetime) -> Iterator[Incident]:
-        recent, day = (now - timedelta(hours=hours) for hours, _least, _share in FAILURE_PERIODS)
+        recent, day = begins(now)
         counts = {"recent": Count("pk", filter=Q(started_at__gte=recent)), "in_a_day": Count("pk")}
         calls = Call.objects.filter(started_at__gte=day).order_by()
         failed = list(calls.filter(failed_at__gte=day).values_list("tenant", "reason").annotate(**counts))
@@ -194,6 +188,7 @@ RULES: Mapping[str, Rule] = {
         *(UnexplainedCalls(), LateAnswers(), ShortList()),
         *(RevokedUrls(), ReconnectionAsked()),
         *(NotificationFlood(), UnexpectedSource()),
+        *(Popups(), UnlinkedEmployees(), FailingChecks()),
     )
 }
 

@@ -8,6 +8,7 @@ from django.db import transaction
 
 from connector_project.core.check_results import CHECKS, CheckResult
 from connector_project.core.task_queue import enqueue
+from connector_project.operations.checks import history
 from crm import checks
 from telephony import checks as uis_checks
 from tenants.models import CheckRun, Tenant
@@ -25,12 +26,14 @@ def run(tenant: Tenant, *, now: datetime) -> list[CheckResult]:
         uis_checks.notification_checks(tenant, now=now) if tenant.activated_at else (),
     )
     found = _deduplicate(chain.from_iterable(results))
+    before = CheckRun.objects.filter(tenant=tenant).first() or CheckRun()
     CheckRun.objects.update_or_create(
         tenant=tenant,
         defaults={
             "requested_at": None,
             "checked_at": now,
             "results": [finding.to_json() for finding in found],
+            "failing": history.update(before.failing, before.results, found, now=now),
             "failed_count": sum(1 for finding in found if not finding.ok),
         },
     )

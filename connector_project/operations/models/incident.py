@@ -29,6 +29,9 @@ class Incident(models.Model):
         RECONNECTION = "RECONNECTION", _("reconnection requested")
         FLOOD = "FLOOD", _("too many notifications")
         UNKNOWN_SOURCE = "UNKNOWN_SOURCE", _("notifications from unexpected addresses")
+        POPUPS = "POPUPS", _("late or absent pop-ups")
+        NOT_LINKED = "NOT_LINKED", _("employees without a CRM user")
+        CHECK_FAILED = "CHECK_FAILED", _("failing check")
 
     class State(Choices):
         OPEN = "OPEN", pgettext_lazy("incident", "open")
