@@ -803,10 +803,11 @@ def calls_of(client: RetailCrmClient) -> list[object]:
         lambda: list(client.history()),
         lambda: client.users(),
         lambda: client.set_user_status(1, "free"),
+        lambda: client.notify(1, "text"),
     ]
 
 
-METHODS = range(12)
+METHODS = range(13)
 
 
 @pytest.mark.slow
