@@ -62,7 +62,9 @@ def names(stored: Notification, session_id: int) -> bool:
     A short number may be anything: it counts only as the value of its field.
     """
     before = r"(?<!\d)" if session_id >= SHORTEST_OWN_ID else r"call_session_id\W{1,20}"
-    return re.search(rf"{before}{re.escape(str(session_id))}(?!\d)", f"{stored.query} {stored.body}", re.ASCII) is not None
+    return (
+        re.search(rf"{before}{re.escape(str(session_id))}(?!\d)", f"{stored.query} {stored.body}", re.ASCII) is not None
+    )
 
 
 def naming(tenant_id: int, session_id: int, *, now: datetime) -> list[Notification]:
