@@ -18,7 +18,7 @@ from django.urls.resolvers import RegexPattern
 from connector_project.operations.admin import call_recording, tenant_actions
 from connector_project.operations.alerts import actions as incident_actions
 from telephony.models import BulkAction, Call, RecordingLink
-from tenants.models import CrmConnection, Tenant, UisConnection
+from tenants.models import CrmConnection, ReconnectLink, Tenant, UisConnection
 
 _PARAMETERS = re.compile(r"\(\?P<(?P<group>\w+)>[^()]*\)|<(?:\w+:)?(?P<name>\w+)>")
 _ROW = {"pk", "object_id", "id"}
@@ -117,6 +117,7 @@ def _first(model: type[models.Model], field: str = "pk") -> Callable[[], Iterabl
 
 _BY_NAME: dict[tuple[str, str], Callable[[], Iterable[object]]] = {
     ("activate", "token"): _first(Tenant, "activation_token"),
+    ("reconnect", "token"): _first(ReconnectLink, "token"),
     ("record", "token"): _first(RecordingLink, "token"),
     ("admin:app_list", "app_label"): lambda: sorted({one._meta.app_label for one in admin.site._registry}),
     ("admin:-catch-all", "url"): lambda: ["no/such/page/"],

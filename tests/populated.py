@@ -13,7 +13,7 @@ from crm.models import Command
 from telephony import bulk_actions
 from telephony.models import AccessLogEntry, BulkAction, Call, DailyReconciliation, Notification, Result
 from tenants import api_keys, audit
-from tenants.models import AuditLogEntry, Employee, Tenant, TransferRules, User
+from tenants.models import AuditLogEntry, Employee, ReconnectLink, Tenant, TransferRules, User
 from tests import task_queue
 from tests.conftest import CONTACT, IVAN, NUMBER
 from tests.fakes import uis
@@ -38,6 +38,7 @@ def populate(tenant: Tenant, pbx: uis.Account, notify: Callable[..., None], *, b
     DailyReconciliation.objects.create(tenant=tenant, day=day, uis_calls=3, uploaded=2, unexplained=1, counted_at=now)
     api_keys.create(tenant, "Reports", by=by, now=now)
     Erasure.objects.create(tenant=tenant, token="erased:0", state=Erasure.State.DONE, requested_at=now, ended_at=now)
+    ReconnectLink.objects.create(tenant=tenant, expires_at=now + timedelta(days=7), asks_uis=True, asks_crm=True)
     audit.log(tenant, AuditLogEntry.Action.CHECKED, by=by, now=now)
     LogEntry.objects.log_actions(by.pk, Tenant.objects.filter(pk=tenant.pk), CHANGE, "Changed.", single_object=True)
 

@@ -5,7 +5,7 @@ import re
 # A slash may be escaped in JSON and percent-encoded in a URL.
 _SLASH = r"(?:\\?/|%2[Ff])"
 _SECRET_PATHS = re.compile(
-    rf"({_SLASH}(?:hooks{_SLASH}(?:uis|retailcrm)|activate|records){_SLASH})(?:(?!{_SLASH})[^\s\"'?&])+"
+    rf"({_SLASH}(?:hooks{_SLASH}(?:uis|retailcrm)|activate|reconnect|records){_SLASH})(?:(?!{_SLASH})[^\s\"'?&])+"
 )
 _NAMES = (
     "clientId|client_id|apiKey|api_key|access_token|keys?|tokens?|secrets?|secret_key|password|passwd|pwd|hook"

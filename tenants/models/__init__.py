@@ -7,6 +7,7 @@ from tenants.models.connections import Connection
 from tenants.models.crm_connection import CrmConnection
 from tenants.models.directory import CrmUser, Employee, UisStatus, VirtualNumber
 from tenants.models.erasure_key import ErasureKey
+from tenants.models.reconnect_link import RECONNECT_LINK_LIFETIME, ReconnectLink
 from tenants.models.remote_list import RemoteList
 from tenants.models.rules import TransferRules
 from tenants.models.second_factor import RecoveryCode, TotpDevice
@@ -17,6 +18,7 @@ from tenants.models.user import User
 __all__ = [
     "ACTIVATION_LINK_LIFETIME",
     "OLD_HOOK_LIFETIME",
+    "RECONNECT_LINK_LIFETIME",
     "ApiKey",
     "AuditLogEntry",
     "CheckRun",
@@ -25,6 +27,7 @@ __all__ = [
     "CrmUser",
     "Employee",
     "ErasureKey",
+    "ReconnectLink",
     "RecoveryCode",
     "RemoteList",
     "Tenant",

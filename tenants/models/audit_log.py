@@ -26,6 +26,7 @@ class AuditLogEntry(models.Model):
         LISTS_ACCEPTED = "LISTS_ACCEPTED", _("shorter list accepted")
         ACTIVATION_LINK_RENEWED = "ACTIVATION_LINK_RENEWED", _("new activation link")
         ACTIVATION_LINK_REVOKED = "ACTIVATION_LINK_REVOKED", _("activation link revoked")
+        RECONNECT_LINK_CREATED = "RECONNECT_LINK_CREATED", _("link for a new key")
         HOOK_ROTATED = "HOOK_ROTATED", _("webhook URL rotated")
         HOOK_REVOKED = "HOOK_REVOKED", _("webhook URL revoked")
         LINKED = "LINKED", _("employee link changed")

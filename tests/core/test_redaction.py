@@ -38,6 +38,7 @@ def test_every_log_handler_redacts(name):
         (f"GET /hooks/uis/{HOOK}?event=waiting", "GET /hooks/uis/***?event=waiting"),
         (f'"/hooks/retailcrm/{HOOK}/make-call/"', '"/hooks/retailcrm/***/make-call/"'),
         (f"/activate/{HOOK}/", "/activate/***/"),
+        (f"/reconnect/{HOOK}/", "/reconnect/***/"),
         (f"/records/{HOOK}.mp3", "/records/***"),
         ("?clientId=c0ffee&code=101", "?clientId=***&code=101"),
         ("clientid=c0ffee", "clientid=***"),

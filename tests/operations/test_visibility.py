@@ -318,7 +318,7 @@ def test_api_shows_a_limited_users_key_only_visible_clients(walk, limited, hidde
 
 def test_every_address_for_staff_is_walked():
     """A page of staff outside the admin and the API has to be walked too."""
-    known = ("admin/", "api/v1/", "hooks/", "records/", "activate/", "connect/", "health/", "language/")
+    known = ("admin/", "api/v1/", "hooks/", "records/", "activate/", "reconnect/", "connect/", "health/", "language/")
     others = [path for path, _pattern in patterns(get_resolver()) if path and not path.startswith(known)]
     assert others == []
     own = {pattern.name for _admin, pattern in registered()}

@@ -174,9 +174,12 @@ def test_logs_have_neither_hooks_nor_queries(server, nginx, visitor):
     secret = server.hook.split("/")[3]
     visitor.get(address(f"{server.hook}call_end/?numa=79990000001"), timeout=5)
     visitor.get(address(f"/activate/{secret}/"), timeout=5)
+    visitor.get(address(f"/reconnect/{secret}/"), timeout=5)
     visitor.get(address(f"/records/{secret}/?clientId=c0ffee"), timeout=5)
     log = nginx.log()
-    assert {"/hooks/uis/***/call_end/", "/activate/***/", "/records/***/"} <= {*log.replace('"', " ").split()}
+    assert {"/hooks/uis/***/call_end/", "/activate/***/", "/reconnect/***/", "/records/***/"} <= {
+        *log.replace('"', " ").split()
+    }
     for hidden in (secret, "79990000001", "c0ffee"):
         assert hidden not in log
 

@@ -8,11 +8,12 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from connector_project.core.check_results import Text
-from connector_project.operations.admin.activation_link import link_message
+from connector_project.operations.admin.activation_link import link_message, reconnect_message
 from connector_project.operations.admin.tenant_action import IF_OFFBOARDED, TenantAction
+from connector_project.operations.onboarding import reconnect
 from crm import outdated_modules
 from telephony.recordings import links
-from tenants.models import AuditLogEntry, Tenant
+from tenants.models import AuditLogEntry, ReconnectLink, Tenant
 
 AuditAction = AuditLogEntry.Action
 
@@ -27,6 +28,11 @@ def _revoke_hooks(tenant: Tenant, now: datetime) -> None:
     tenant.uis.revoke_hook(now=now)
     tenant.crm.replace_secrets()
     outdated_modules.request_registration(tenant, now=now, is_urgent=True)
+
+
+def _revoke_links(tenant: Tenant, now: datetime) -> None:
+    tenant.revoke_activation_link(now=now)
+    ReconnectLink.objects.filter(tenant=tenant).delete()
 
 
 def _with_page(text: Text) -> Callable[[Tenant], str]:
@@ -47,6 +53,15 @@ def _hooks(tenant: Tenant) -> str:
 
 
 ACCESS_ACTIONS = (
+    TenantAction(
+        name="reconnect",
+        label=_("Reconnect: link for a new key"),
+        audit_action=AuditAction.RECONNECT_LINK_CREATED,
+        refusals=(IF_OFFBOARDED, (lambda tenant, _now: not reconnect.broken(tenant), _("No key is rejected."))),
+        handler=lambda tenant, now: reconnect.create_link(tenant, now=now),
+        done=reconnect_message,
+        css_class="main",
+    ),
     TenantAction(
         name="renew_link",
         label=_("New activation link"),
@@ -71,7 +86,7 @@ ACCESS_ACTIONS = (
                 _("There is no valid activation link."),
             ),
         ),
-        handler=lambda tenant, now: tenant.revoke_activation_link(now=now),
+        handler=_revoke_links,
         done=_("The activation link is no longer valid."),
         updates_module=True,
         confirm=_("Revoke the link"),

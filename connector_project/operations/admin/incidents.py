@@ -1,5 +1,6 @@
 """Incidents in the admin, open ones first, with their actions; and the alert deliveries."""
 
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -24,9 +25,11 @@ from connector_project.core.admin.base import (
     with_responsible,
 )
 from connector_project.operations.admin.audit_log import actor
+from connector_project.operations.admin.tenant_actions import TENANT_ACTIONS
 from connector_project.operations.alerts import actions, delivery, incident_texts
 from connector_project.operations.models import AlertDelivery, Incident
 from tenants import audit, datetime_display
+from tenants.models import Tenant
 
 State = Incident.State
 RANKS = {State.OPEN: 1, State.ACKNOWLEDGED: 2, State.MUTED: 3, State.RESOLVED: 4}
@@ -92,6 +95,7 @@ class IncidentAdmin(ReadOnlyAdmin):
         context |= {
             "message": incident_texts.message(incident, now=now),
             "responsible": incident_texts.responsible(incident).label,
+            "can_reconnect": _can_reconnect(incident, request, now=now),
             "actions": [action for action in _allowed(request) if action.is_possible(incident)],
             "audit_log": [
                 {"at": incident_texts.at(incident, entry.at, now=now), "actor": actor(entry), "entry": entry}
@@ -142,6 +146,15 @@ class AlertDeliveryAdmin(ReadOnlyAdmin):
             delivery.retry(row, now=timezone.now())
         message = ngettext("%(count)d message is queued.", "%(count)d messages are queued.", len(unsent))
         self.message_user(request, message % {"count": len(unsent)}, messages.SUCCESS)
+
+
+def _can_reconnect(incident: Incident, request: HttpRequest, *, now: datetime) -> bool:
+    """Return whether a link for the broken key of this client can be created, by this user."""
+    is_open = incident.kind == Incident.Kind.ACCESS_DENIED and incident.state != State.RESOLVED
+    if not is_open or incident.tenant_id is None or not request.user.has_perm("tenants.change_tenant"):
+        return False
+    tenant = Tenant.objects.select_related("uis", "crm").get(pk=incident.tenant_id)
+    return not TENANT_ACTIONS["reconnect"].refusal(tenant, now)
 
 
 def _allowed(request: HttpRequest) -> list[actions.IncidentAction]:

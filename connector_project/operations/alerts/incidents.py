@@ -8,6 +8,7 @@ from django.db.models import F, Q, QuerySet
 
 from connector_project.operations.alerts.rule import Key
 from connector_project.operations.models import Incident
+from tenants.models import Tenant
 
 State = Incident.State
 # Resolve an incident not seen for this long, which is several evaluations.
@@ -51,9 +52,19 @@ def _update(rows: Sequence[Incident], problems: Mapping[Key, Incident], *, now: 
     Incident.objects.bulk_update(changed, ["context"], batch_size=BATCH_SIZE)
 
 
+def resolve(tenant: Tenant, kind: Incident.Kind, reason: str, *, now: datetime) -> None:
+    """Resolve at once the incidents of a client whose reason begins so: what they are about was put right."""
+    rows = unresolved().filter(tenant=tenant, kind=kind, reason__startswith=reason).select_for_update()
+    _end(list(rows), live={tenant.pk} if tenant.is_live else set(), now=now)
+
+
 def _resolve(rows: Iterable[Incident], *, live: Collection[int], now: datetime) -> None:
-    """Resolve what is gone; without a notification where it was muted or the client is not live."""
-    gone = [row for row in rows if now - row.last_seen_at >= GONE_AFTER]
+    """Resolve what has not been found for a while."""
+    _end([row for row in rows if now - row.last_seen_at >= GONE_AFTER], live=live, now=now)
+
+
+def _end(gone: Sequence[Incident], *, live: Collection[int], now: datetime) -> None:
+    """Resolve incidents; without a notification where one was muted or the client is not live."""
     unannounced = [row.pk for row in gone if row.state == State.MUTED or row.tenant_id not in {None, *live}]
     ended = Incident.objects.filter(pk__in=[row.pk for row in gone])
     ended.filter(Q(pk__in=unannounced) | Q(notified_at=None)).update(resolution_notified_at=now)

@@ -26,6 +26,7 @@ from tenants.models import (
     CheckRun,
     Connection,
     CrmConnection,
+    ReconnectLink,
     Tenant,
     UisConnection,
     User,
@@ -121,6 +122,7 @@ def _stop(tenant: Tenant, *, now: datetime, by: User | AnonymousUser | None) -> 
         **columns("activation_token", generate_token()),
     )
     _delete_credentials(before)
+    ReconnectLink.objects.filter(tenant=before).delete()
     api_keys.revoke_all(before, now=now)
     _drop_waiting(before, now=now)
     if before.offboarded_at is None:

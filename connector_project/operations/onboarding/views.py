@@ -2,20 +2,14 @@
 
 import hmac
 from collections.abc import Callable
-from typing import Any
 
 from django.contrib import messages
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse
-from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
-from django.views import View
-from django.views.decorators.cache import never_cache
-from django.views.decorators.csrf import csrf_exempt
 
 from connector_project.core import phone_numbers
 from connector_project.core.task_queue import enqueue
@@ -23,6 +17,7 @@ from connector_project.core.untrusted_input import parse_id
 from connector_project.operations.checks import runner
 from connector_project.operations.onboarding import activation, page_context, registrations, sample_popup
 from connector_project.operations.onboarding.forms import KeysForm
+from connector_project.operations.onboarding.secret_link import SecretLinkView
 from telephony import task_names
 from tenants import audit
 from tenants.models import AuditLogEntry, Employee, Tenant, VirtualNumber
@@ -30,19 +25,8 @@ from tenants.models import AuditLogEntry, Employee, Tenant, VirtualNumber
 Action = AuditLogEntry.Action
 
 
-@method_decorator([never_cache, csrf_exempt], name="dispatch")
-class ClientPage(View):
-    """The onboarding page of one client, from two keys to the first pop-up.
-
-    The secret link authenticates: there is no session that another site could abuse, so no CSRF token is required,
-    and the CRM may open the page by POST.
-    """
-
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        answer = super().dispatch(request, *args, **kwargs)
-        answer["Referrer-Policy"] = "same-origin"  # our forms check it; other sites do not get it
-        answer["X-Robots-Tag"] = "noindex"
-        return answer
+class ClientPage(SecretLinkView):
+    """The onboarding page of one client, from two keys to the first pop-up; the CRM may open it by POST."""
 
     def get(self, request: HttpRequest, token: str) -> HttpResponse:
         tenant = _find(token)
