@@ -24,7 +24,7 @@ from telephony.missed_callers import queries
 from telephony.models import Call, CallLogEntry, DailyReconciliation, Notification
 from telephony.models.choices import CRM_STATES
 from telephony.reconciliation import compare
-from tenants import api_keys
+from tenants import api_keys, remote_lists
 from tenants.models import AuditLogEntry, Employee, Tenant, TransferRules, UisConnection, VirtualNumber
 from tests import task_queue
 from tests.conftest import ANNA, CONTACT, IVAN, NUMBER, PETR
@@ -315,6 +315,7 @@ def test_changed_employees_affect_only_the_own_account(ours, theirs, run_queue, 
     theirs.crm.users[27]["active"] = False
     tasks.sync_all()
     run_queue()
+    remote_lists.accept(theirs.tenant, now=timezone.now())  # One number of two is much less.
     later(timedelta(hours=25))
     tasks.sync_all()
     run_queue()
