@@ -475,7 +475,7 @@ def test_daily_reconciliation_counts_the_tenants_own_calls(ours, theirs, run_que
     assert mine.session_id == other.session_id
     failed = {"state": "READY", "reason": "CRM_REFUSED", "failed_at": NOON, "retry_window_started_at": NOON}
     times = {"started_at": other.started_at, "ended_at": other.ended_at}
-    told = {"direction": "in", "contact": other.contact, "is_lost": True, "result": "NO_ANSWER"}
+    told = {"direction": "in", "contact": other.contact, "number": other.number, "is_lost": True, "result": "NO_ANSWER"}
     Call.objects.create(tenant=theirs.tenant, session_id=other.session_id, **failed, **times, **told)
     time_machine.move_to(NOON + timedelta(hours=16), tick=False)
     tasks.close_all()
