@@ -16,7 +16,10 @@ POPUP_TTL = timedelta(seconds=10)  # a pop-up that is opened later only disturbs
 # Notifications whose pop-up was dropped by a fault; a condition of an index, so without names of the class.
 POPUP_FAULTS = models.Q(
     outcome="DROPPED",
-    reason__in=["STALE", "CRM_AWAY", "CRM_FAILED", "CRM_DENIED", "UNKNOWN_EMPLOYEE", "INTERNAL_ERROR"],
+    reason__in=[
+        *("STALE", "CRM_AWAY", "CRM_FAILED", "CRM_DENIED", "INTERNAL_ERROR"),
+        *("UNKNOWN_EMPLOYEE", "NOT_LINKED"),
+    ],
 )
 # The fields that processing writes; the body, the largest part of the row, is never rewritten.
 PROCESSING_FIELDS = [

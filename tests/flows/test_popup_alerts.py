@@ -58,6 +58,10 @@ def add_ring(tenant, reason, *, employee=IVAN, uis=0, ago=HOUR, event="waiting",
     )
 
 
+def ring_unlinked(tenant, **values):
+    return add_ring(tenant, "NOT_LINKED", **{"employee": ANNA} | values)
+
+
 def add_call(tenant, *, rung=(IVAN,), ago=HOUR, **values):
     at = timezone.now() - ago
     row = {"direction": "in", "state": "UPLOADED", "rung_employee_ids": list(rung)} | values
@@ -224,7 +228,7 @@ def test_real_ring_that_the_crm_rejects_is_counted(notify, pbx, tenant, crm_worl
 
 def test_unlinked_employee_whose_phone_rings_opens_an_incident_with_their_name(tenant, stranger_rows):
     anna = Employee.objects.get(tenant=tenant, uis_id=ANNA)
-    add_many(add_popup, tenant, 3, employee=anna, crm_user_id=None)
+    add_many(ring_unlinked, tenant, 3)
     for _number in range(4):
         add_ring(tenant, "UNKNOWN_EMPLOYEE", employee=300777)
     assert problems() == {("NOT_LINKED", "RUNG")}
@@ -245,7 +249,7 @@ def test_unlinked_employee_whose_phone_rings_opens_an_incident_with_their_name(t
 )
 def test_incident_of_an_employee_ends_with_the_link(tenant, mend):
     anna = Employee.objects.get(tenant=tenant, uis_id=ANNA)
-    add_many(add_popup, tenant, 3, employee=anna, crm_user_id=None)
+    add_many(ring_unlinked, tenant, 3)
     assert problems() == {("NOT_LINKED", "RUNG")}
     Employee.objects.filter(pk=anna.pk).update(**mend)
     assert problems() == set()
@@ -255,14 +259,13 @@ def test_incident_of_an_employee_ends_with_the_link(tenant, mend):
     "values",
     [
         {"count": 2},
-        {"direction": "out"},
+        {"event": "outgoing"},
         {"ago": 25 * HOUR},
-        {"crm_user_id": 27},
+        {"employee": IVAN},
     ],
 )
 def test_employees_who_are_rung_rarely_or_not_open_none(tenant, values):
-    anna = Employee.objects.get(tenant=tenant, uis_id=ANNA)
-    add_many(add_popup, tenant, values.pop("count", 9), employee=anna, **{"crm_user_id": None} | values)
+    add_many(ring_unlinked, tenant, values.pop("count", 9), **values)
     assert problems() == set()
 
 
@@ -275,8 +278,7 @@ def test_real_rings_of_an_unlinked_employee_are_counted(notify, pbx, tenant):
 
 def test_number_in_a_name_is_masked(tenant):
     Employee.objects.filter(uis_id=ANNA).update(full_name=f"Anna +{CONTACT}")
-    anna = Employee.objects.get(tenant=tenant, uis_id=ANNA)
-    add_many(add_popup, tenant, 3, employee=anna, crm_user_id=None)
+    add_many(ring_unlinked, tenant, 3)
     incident = found_one()
     assert CONTACT not in f"{incident.context} {incident_texts.message(incident)}"
 
@@ -358,8 +360,7 @@ def test_rules_need_a_fixed_number_of_queries(tenant, stranger_rows):
         return len(queries)
 
     def add_all(count):
-        anna = Employee.objects.get(tenant=tenant, uis_id=ANNA)
-        add_many(add_popup, tenant, count, employee=anna, crm_user_id=None)
+        add_many(ring_unlinked, tenant, count)
         add_many(add_popup, tenant, count, employee=Employee.objects.get(tenant=tenant, uis_id=PETR), uis=9)
         add_many(add_call, tenant, count)
         for _number in range(count):

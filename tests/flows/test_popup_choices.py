@@ -205,11 +205,12 @@ def test_rules_skip_a_popup_on_answer_too(notify, crm, ringing, tenant, rules, f
     assert (crm.events, reasons("talk_started")) == ([], [reason])
 
 
-def test_popup_on_answer_is_for_who_has_no_user_but_an_extension(notify, crm, pbx, tenant):
+def test_popup_on_answer_is_for_nobody_without_a_user(notify, crm, pbx, tenant):
+    """The extension is in the module for linked people only."""
     set_rules(popup_incoming="ON_ANSWER")
     call = pbx.call(contact=CONTACT, number=NUMBER, talks=[(ANNA, 30)])
     notify(told(call, "talk_started", ANNA))
-    assert Popup.objects.get().unknown == ["103"]
+    assert (crm.events, reasons("talk_started")) == ([], ["NOT_LINKED"])
 
 
 def test_paused_client_gets_no_popup_on_answer(notify, crm, ringing, tenant):

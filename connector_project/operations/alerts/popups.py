@@ -123,7 +123,7 @@ def _dropped(*, now: datetime) -> Counts:
     linked = Employee.objects.linked().filter(tenant=OuterRef("tenant"), uis_id=OuterRef("employee_uis_id"))
     rows = Notification.objects.filter(POPUP_FAULTS, Exists(linked), received_at__gte=day, event__in=_RINGS)
     # A rejected one has a row among the pop-ups.
-    causes = rows.exclude(reason__in=[Reason.CRM_FAILED, Reason.UNKNOWN_EMPLOYEE]).order_by()
+    causes = rows.exclude(reason__in=[Reason.CRM_FAILED, Reason.UNKNOWN_EMPLOYEE, Reason.NOT_LINKED]).order_by()
     timed = causes.annotate(uis=_duration("received_at", "happened_at")).annotate(cause=_CAUSE)
     counted = timed.values_list("tenant", "cause").annotate(
         lately=Count("session_id", filter=Q(received_at__gte=recent), distinct=True),

@@ -12,8 +12,7 @@ from connector_project.core.check_results import join_limited
 from connector_project.core.redaction import redact
 from connector_project.operations.alerts.rule import Context, Rule
 from connector_project.operations.models import Incident
-from crm.models import Popup
-from telephony.models import Direction, Notification
+from telephony.models import Notification
 from telephony.models.notification import POPUP_FAULTS
 from telephony.uis.types import Event
 from tenants.models import Employee, Tenant
@@ -23,6 +22,7 @@ PERIOD = timedelta(days=1)
 LEAST_CALLS = 3
 MOST_NAMED = 50
 
+Reason = Notification.Reason
 Rung = tuple[int, int]  # client, employee in UIS
 
 
@@ -53,21 +53,16 @@ class UnlinkedEmployees(Rule):
 
 
 def _rung(since: datetime) -> Counter[Rung]:
-    """Count the calls that rang each employee without a CRM user: with a pop-up by their extension, or without one."""
-    popups = Popup.objects.filter(received_at__gte=since, crm_user_id=None, direction=Direction.IN).order_by()
-    shown = popups.values_list("tenant", "employee__uis_id").annotate(Count("session_id", distinct=True))
+    """Count the calls that rang each employee without a CRM user, and so without a pop-up."""
     rings = Notification.objects.filter(
         POPUP_FAULTS,
-        reason=Notification.Reason.UNKNOWN_EMPLOYEE,
+        reason__in=[Reason.UNKNOWN_EMPLOYEE, Reason.NOT_LINKED],
         event=Event.WAITING,
         received_at__gte=since,
         employee_uis_id__isnull=False,
     )
-    dropped = rings.order_by().values_list("tenant", "employee_uis_id").annotate(Count("session_id", distinct=True))
-    counted = Counter[Rung]()
-    for pk, uis_id, calls in (*shown, *dropped):
-        counted[pk, uis_id] += calls
-    return counted
+    counted = rings.order_by().values_list("tenant", "employee_uis_id").annotate(Count("session_id", distinct=True))
+    return Counter({(pk, uis_id): calls for pk, uis_id, calls in counted})
 
 
 def _staff(rung: Counter[Rung] | dict[Rung, int]) -> list[Employee]:
