@@ -13,7 +13,8 @@ from phonenumbers import parse as parse_number
 
 from connector_project.core import typed_numbers
 
-REGIONS = tuple(sorted({region for regions in COUNTRY_CODE_TO_REGION_CODE.values() for region in regions} - {"001"}))
+_CODES = {region: str(code) for code, regions in COUNTRY_CODE_TO_REGION_CODE.items() for region in regions}
+REGIONS = tuple(sorted(_CODES.keys() - {"001"}))
 INTERNAL_LENGTHS = range(1, 6)
 LONGEST_INTERNAL = INTERNAL_LENGTHS[-1]
 SHORTEST_EXTERNAL = 7
@@ -179,8 +180,7 @@ def _to_international(number: str, region: str) -> str:
 
 def country_code(region: str) -> str:
     """Return the calling code of a country, such as 7 for RU."""
-    plan = PhoneMetadata.metadata_for_region(region, None)
-    return str(plan.country_code) if plan else ""
+    return _CODES.get(region, "")
 
 
 def _national_prefix(region: str) -> str:

@@ -1,6 +1,7 @@
 """The tenant: a shop with an account at UIS and retailCRM."""
 
-from collections.abc import Iterable
+import functools
+from collections.abc import Iterable, Sequence
 from datetime import datetime, time, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -33,9 +34,10 @@ def languages() -> Iterable[tuple[str, Any]]:
     return settings.LANGUAGES
 
 
-def home_countries() -> Iterable[tuple[str, str]]:
+@functools.cache
+def home_countries() -> Sequence[tuple[str, str]]:
     """The choices of a tenant's home country, with its calling code."""
-    return [(region, f"{region} +{phone_numbers.country_code(region)}") for region in phone_numbers.REGIONS]
+    return tuple((region, f"{region} +{phone_numbers.country_code(region)}") for region in phone_numbers.REGIONS)
 
 
 class TenantQuerySet(models.QuerySet["Tenant"]):
