@@ -19,7 +19,9 @@ from telephony.calls import steps
 from telephony.calls.steps import Denied, Failed, Moved, Outcome, Postponed, Unavailable, Unexpected
 from telephony.models import Call, FailureReason, State, Step
 from telephony.models.retries import SUSPECT_AFTER_ATTEMPTS
+from telephony.reconciliation import import_choice
 from tenants.models import CrmConnection, Tenant
+from tenants.transfer_rules import SkipReason
 
 BATCH = LARGEST_UPLOAD
 OWNERS_BATCH = 10
@@ -47,6 +49,8 @@ def upload(batch: Sequence[Call], *, now: datetime) -> None:
     current, window = batch, tenant.upload_window_start(now=now)
     if any(call.started_at < window for call in batch):
         current = steps.skip_expired(batch, before=window, now=now)
+    if any(call.import_choice for call in current):
+        current = _without_left_out(tenant, current, now=now)
     records, broken = steps.prepare(current, functools.partial(call_records.records, now=now))
     if broken:
         steps.finish(broken, Step.UPLOAD, started=time.monotonic(), now=now)
@@ -55,6 +59,14 @@ def upload(batch: Sequence[Call], *, now: datetime) -> None:
             _upload(sound, records, now=now)
     else:
         tenant.crm.return_half_open()
+
+
+def _without_left_out(tenant: Tenant, batch: Sequence[Call], *, now: datetime) -> list[Call]:
+    """Skip the imported calls that the choice of their import leaves out by now; return the others."""
+    left_out = import_choice.find_left_out(tenant, batch)
+    skipped = Moved(state=State.SKIPPED, changes={"skip_reason": SkipReason.NOT_IMPORTED})
+    steps.finish([(call, skipped) for call in left_out], Step.UPLOAD, started=time.monotonic(), now=now)
+    return [call for call in batch if call not in left_out]
 
 
 def _left_for_later(batch: Sequence[Call], connection: CrmConnection, step: Step, *, now: datetime) -> bool:

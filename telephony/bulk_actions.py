@@ -13,7 +13,7 @@ from connector_project.core.transactions import atomic
 from telephony import bulk_action_rows, task_names
 from telephony.calls import manual
 from telephony.calls.steps import Failed, Postponed
-from telephony.models import BulkAction, FailureReason
+from telephony.models import BulkAction, FailureReason, ImportChoice
 from telephony.models.bulk_action import Portion
 from telephony.models.retries import MAX_UNEXPECTED_REPLIES
 from telephony.reconciliation import call_import
@@ -75,18 +75,21 @@ def preview_import(tenant: Tenant, *, first: date, last: date, by: Actor, now: d
 
 
 @transaction.atomic
-def take_step(pk: int, name: str, *, seen: str | None = None, by: Actor, now: datetime) -> bool:
+def take_step(
+    pk: int, name: str, *, seen: str | None = None, choice: ImportChoice | None = None, by: Actor, now: datetime
+) -> bool:
     """Do what a person chose, if it is still possible; return whether it was.
 
-    “start” runs a previewed import, “preview” previews it again with the current rules and upload window, “resume”
-    continues a failed action where it stopped, “cancel” ends an open one and keeps what was done. With the version that
-    a page showed, only that preview is started.
+    “start” runs a previewed import, with a choice of its calls, “preview” previews it again with the current rules and
+    upload window, “resume” continues a failed action where it stopped, “cancel” ends an open one and keeps what was
+    done. With the version that a page showed, only that preview is started.
     """
     locked = BulkAction.objects.select_for_update(of=("self",)).select_related("tenant", "requested_by")
     action = locked.get(pk=pk)
     match name:
         case "start" if action.state == State.PREVIEWED and seen in {None, action.version}:
             action.total = action.done
+            action.filters |= {"choice": choice or ImportChoice.ALL}
             _log(action, AuditAction.IMPORT_STARTED, by=by, now=now)
             _begin(action, State.RUNNING, by=by, now=now)
         case "preview" if action.state == State.PREVIEWED:

@@ -22,6 +22,7 @@ class SkipReason(Choices):
     EXPIRED = "EXPIRED", _("the call is older than the upload window")
     HIDDEN_NUMBER = "HIDDEN_NUMBER", _("the caller's number is hidden, and the CRM accepts no call without a number")
     MANUAL = "MANUAL", _("skipped manually")
+    NOT_IMPORTED = "NOT_IMPORTED", _("the import of past calls was started without calls of this kind")
     ERASED = "ERASED", _("the number was erased at the request of its owner")
     POPUP_OFF = "POPUP_OFF", _("pop-ups are off for this direction or this employee")
 

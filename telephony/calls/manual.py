@@ -57,7 +57,7 @@ def retry(
         return False
     if fresh.state == State.SKIPPED:
         # Evaluate all evidence again with the current rules.
-        fresh.skip_reason, fresh.has_legs = "", False
+        fresh.skip_reason, fresh.has_legs, fresh.import_choice = "", False, ""
         fresh.move_to(State.DEBOUNCING, now=now)
     # The call log keeps the earlier reason.
     fresh.reason, fresh.detail = FailureReason.NONE, ""

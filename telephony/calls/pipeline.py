@@ -12,7 +12,7 @@ from telephony.calls.evidence import UisSnapshot, dump
 from telephony.calls.resolution import CallResolution, ResolutionStatus
 from telephony.calls.sources import Sources, StaffDirectory
 from telephony.calls.steps import Moved
-from telephony.models import Call, FailureReason, Notification, State, Step
+from telephony.models import Call, FailureReason, ImportChoice, Notification, State, Step
 from telephony.uis.types import CallEvent, EndedEvent
 from tenants import erased_numbers
 from tenants.models import Employee, Tenant, TransferRules
@@ -27,20 +27,32 @@ LOW_PRIORITY_AFTER = timedelta(hours=3)
 OWNER_INDEPENDENT_REASONS = {SkipReason.INTERNAL_OFF, SkipReason.EXPIRED}
 
 
-def create_from_report(tenant: Tenant, reported: EndedEvent, *, staff: StaffDirectory, now: datetime) -> Call:
-    """Create a call found in UIS's report. Needs a transaction.
+def create_from_report(
+    tenant: Tenant, reported: EndedEvent, *, staff: StaffDirectory, choice: str = "", now: datetime
+) -> Call:
+    """Create a call found in UIS's report, for an import with its choice. Needs a transaction.
 
     The caller enqueues the next steps of all its calls together, with `resume_due`.
     """
     call = Call.objects.locked(tenant, reported.session_id)
-    if call is not None and not is_within_term_again(call, now=now):
+    if call is not None and not may_be_found_again(call, choice=choice, now=now):
         return call
     call = call or new(tenant, reported, origin=Call.Origin.REPORT, now=now)
     call.is_low_priority, call.retry_window_started_at = call.is_low_priority or call.pk is not None, now
     _evaluate(call, reported, Sources(sources.events_by_session(tenant, [reported.session_id]), staff), now=now)
+    call.import_choice = choice
+    if call.state != State.SKIPPED and is_left_out(call):
+        call.skip_reason = SkipReason.NOT_IMPORTED
+        call.move_to(State.SKIPPED, now=now)
     call.save()
     call.log(Step.RECONCILE, now=now)
     return call
+
+
+def is_left_out(call: Call) -> bool:
+    """Return whether the choice of the import leaves a compared call out; of missed ones it decides at its end."""
+    choice = call.import_choice
+    return choice == ImportChoice.UNANSWERED or (choice == ImportChoice.WITHOUT_MISSED and call.is_missed)
 
 
 def preview(tenant: Tenant, reported: EndedEvent, known: Sources, *, now: datetime) -> Call:
@@ -48,6 +60,11 @@ def preview(tenant: Tenant, reported: EndedEvent, known: Sources, *, now: dateti
     call = new(tenant, reported, origin=Call.Origin.REPORT, now=now)
     _evaluate(call, reported, known, now=now)
     return call
+
+
+def may_be_found_again(call: Call, *, choice: str, now: datetime) -> bool:
+    """Whether a skipped call may go up now: by a longer upload window, or because this import decides it anew."""
+    return is_within_term_again(call, now=now) or (choice != "" and call.skip_reason == SkipReason.NOT_IMPORTED)
 
 
 def is_within_term_again(call: Call, *, now: datetime) -> bool:

@@ -54,6 +54,25 @@ def group_waits(
     A missed call is closed by the first talk with that number that ended after the missed call began. The talk may have
     begun earlier: a caller who calls again while being called back talks in the earlier call.
     """
+    talked, grouped = _group(misses, talks)
+    found_waits = (
+        _wait(group, talked.get(contact, [])[index : index + 1], is_at_work)
+        for (contact, index), group in grouped.items()
+    )
+    return sorted(found_waits, key=lambda wait: (wait.first_at, wait.contact))
+
+
+def unanswered(misses: Iterable[MissedCall], talks: Iterable[Talk]) -> list[MissedCall]:
+    """Return the missed calls, in any order, that no talk closes, by the same rule as `group_waits`."""
+    talked, grouped = _group(misses, talks)
+    open_groups = (group for (contact, index), group in grouped.items() if index == len(talked.get(contact, ())))
+    return [miss for group in open_groups for miss in group]
+
+
+def _group(
+    misses: Iterable[MissedCall], talks: Iterable[Talk]
+) -> tuple[dict[str, list[Talk]], dict[tuple[str, int], list[MissedCall]]]:
+    """Return each contact's talks by their end, and the missed calls by contact and number of the closing talk."""
     talked: dict[str, list[Talk]] = defaultdict(list)
     for talk in talks:
         talked[talk.contact].append(talk)
@@ -63,11 +82,7 @@ def group_waits(
     for miss in misses:
         index = bisect_right(talked.get(miss.contact, []), miss.at, key=lambda talk: talk.ended_at)
         grouped[miss.contact, index].append(miss)
-    found_waits = (
-        _wait(group, talked.get(contact, [])[index : index + 1], is_at_work)
-        for (contact, index), group in grouped.items()
-    )
-    return sorted(found_waits, key=lambda wait: (wait.first_at, wait.contact))
+    return talked, grouped
 
 
 def _wait(

@@ -4,7 +4,7 @@ from telephony.models.access_log import AccessLogEntry
 from telephony.models.bulk_action import BulkAction, BulkActionRow
 from telephony.models.call import Call
 from telephony.models.call_log import CallLogEntry
-from telephony.models.choices import Direction, FailureReason, Result, State, Step
+from telephony.models.choices import Direction, FailureReason, ImportChoice, Result, State, Step
 from telephony.models.daily_reconciliation import DailyReconciliation
 from telephony.models.notification import Notification
 from telephony.models.outgoing_request import OutgoingRequest, RequestedCall
@@ -20,6 +20,7 @@ __all__ = [
     "DailyReconciliation",
     "Direction",
     "FailureReason",
+    "ImportChoice",
     "Notification",
     "OutgoingRequest",
     "RecordingLink",

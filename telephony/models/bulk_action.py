@@ -13,15 +13,12 @@ from django.utils.translation import gettext_lazy as _
 
 from connector_project.core.choices import Choices
 from connector_project.core.jobs import LeasedJob, LeasedQuerySet
-from telephony.models.choices import OPEN_STATES, FailureReason, State
+from telephony.models.choices import OPEN_STATES, FailureReason, ImportChoice, State
 from tenants.models import Tenant
 
 # Workers that may run imports at the same time, for all clients; the others are left for live calls.
 AT_ONCE = 2
-
-
-# The fields that processing one row changes.
-PROGRESS_FIELDS = ["seen", "done", "done_by_tenant", "progressed_at", "lost_leases"]
+PROGRESS_FIELDS = ["seen", "done", "done_by_tenant", "progressed_at", "lost_leases"]  # by one row
 
 
 @dataclass(frozen=True)
@@ -122,6 +119,8 @@ class BulkAction(LeasedJob):
     # Only of an import.
     unexplained = models.PositiveIntegerField(default=0)
     skipped_by = models.JSONField(default=dict)  # those done that a rule skips: {rule: count}
+    # Of its preview: how many are missed, how many others, and the missed without a later talk by the caller's digest.
+    kinds = models.JSONField(default=dict)
     sample = models.JSONField(default=list)  # a few of those done, with masked numbers
 
     objects = BulkActionQuerySet.as_manager()
@@ -174,6 +173,18 @@ class BulkAction(LeasedJob):
         return self.next_attempt_at is not None
 
     @property
+    def import_choice(self) -> ImportChoice:
+        return ImportChoice(self.filters.get("choice", ImportChoice.ALL))
+
+    @property
+    def counts_by_choice(self) -> dict[ImportChoice, int]:
+        """How many calls an import would hand over, by choice, as its preview counted them."""
+        missed, others = self.kinds.get("missed", 0), self.kinds.get("others", 0)
+        unanswered = sum(self.kinds.get("unanswered", {}).values())
+        counts = {ImportChoice.WITHOUT_MISSED: others, ImportChoice.UNANSWERED: unanswered}
+        return {choice: counts.get(choice, missed + others) for choice in ImportChoice}
+
+    @property
     def share(self) -> float:
         """Progress, 0 to 1; of an import the share of the period that is compared."""
         part, whole = self.seen, self.total
@@ -195,7 +206,7 @@ class BulkAction(LeasedJob):
         """Start from the beginning, with counters reset."""
         self.state, self.cursor, self.progressed_at, self.ended_at = state, self.cursor_start, now, None
         self.seen = self.done = self.unexplained = 0
-        self.done_by_tenant, self.skipped_by, self.sample = {}, {}, []
+        self.done_by_tenant, self.skipped_by, self.sample, self.kinds = {}, {}, [], {}
         self.wait_until(now, FailureReason.NONE)
 
     def add(self, portion: Portion, *, now: datetime) -> None:

@@ -58,6 +58,10 @@ class Call(RetriedJob):
     is_low_priority = models.BooleanField(_("low priority"), default=False)  # found late, or delayed by an outage
     report_date = models.DateField(_("report date"), null=True)  # in the client's time zone
 
+    # Of the import that found the call; empty if none did.
+    import_choice = models.CharField(
+        max_length=20, choices=choices.ImportChoice.as_choices, blank=True, default="", db_default="", editable=False
+    )
     is_erased = models.BooleanField(default=False, editable=False)  # what is told of it later is ignored
     skip_reason = models.CharField(_("rule"), max_length=20, choices=SkipReason.as_choices, blank=True)
     uploaded_at = models.DateTimeField(_("uploaded"), null=True)

@@ -58,6 +58,14 @@ class Result(Choices):
     UNKNOWN = "UNKNOWN", _("unknown")
 
 
+class ImportChoice(Choices):
+    """Which calls an import of past calls hands over: the CRM's triggers run for each. The safest comes first."""
+
+    WITHOUT_MISSED = "WITHOUT_MISSED", _("all but missed calls")
+    UNANSWERED = "UNANSWERED", _("only missed calls that nobody has answered since")
+    ALL = "ALL", _("all calls")
+
+
 class FailureReason(Choices):
     """Why a call is waiting or has failed."""
 

@@ -4,9 +4,9 @@ from collections import Counter
 from datetime import date, datetime, timedelta
 
 from connector_project.core import local_dates, phone_numbers
-from telephony.models import BulkAction, Call
+from telephony.models import BulkAction, Call, ImportChoice
 from telephony.models.bulk_action import Portion
-from telephony.reconciliation import compare
+from telephony.reconciliation import compare, import_choice
 from telephony.uis import date_windows
 from tenants import retention
 from tenants.models import Tenant
@@ -33,19 +33,25 @@ def run(action: BulkAction, tenant: Tenant, *, now: datetime) -> Portion:
         till=min(end, cursor_at + date_windows.LONGEST),
         at_most=compare.PART_CALLS,
         found_since=action.progressed_at,
+        choice=action.import_choice,
         is_dry_run=action.is_preview,
         now=now,
     )
+    is_last, skipped_by = compared.till >= end, dict(Counter(action.skipped_by) + compared.skipped)
     if not action.is_preview:
         compare.count_days(tenant, compared, run_since=since, now=now)
+        if is_last and action.import_choice == ImportChoice.UNANSWERED:
+            import_choice.take_unanswered(tenant, since=since, till=end, now=now)
+            skipped_by = import_choice.count_skipped(tenant, since=since, till=end, skipped_by=skipped_by)
     return Portion(
         seen=compared.stats.uis_calls,
         done={tenant.pk: compared.found},
         cursor=int(compared.till.timestamp()),
-        is_last=compared.till >= end,
+        is_last=is_last,
         changes={
             "unexplained": action.unexplained + compared.stats.unexplained,
-            "skipped_by": dict(Counter(action.skipped_by) + compared.skipped),
+            "skipped_by": skipped_by,
+            "kinds": import_choice.count_kinds(tenant, compared.previewed, before=action.kinds),
             "sample": _sample(action.sample, compared.sample),
         },
     )

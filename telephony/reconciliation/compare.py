@@ -23,9 +23,7 @@ from tenants.models import Tenant
 REPORT_LAG = timedelta(minutes=5)  # events of younger calls may still arrive
 NIGHT = timedelta(hours=3)  # a day is compared as a whole once this much of the next one has passed
 CHUNK = 500
-# Calls per part. Just under one page of the report, so that reading on to the end of the last second needs no further
-# page.
-PART_CALLS = 900
+PART_CALLS = 900  # just under one page of the report: the rest of the last second then needs no further page
 SAMPLE = 5
 
 
@@ -39,6 +37,7 @@ class ComparisonResult:
     found: int = 0
     skipped: Counter[str] = field(default_factory=Counter)  # of the found ones, by skip reason
     sample: list[Call] = field(default_factory=list)
+    previewed: list[Call] = field(default_factory=list)  # by a dry run: the calls that it would create, in order
     days: set[date] = field(default_factory=set)  # of the reported calls
     # Reported calls without a row: session and start. A negative session is a row that could not be read.
     missing: dict[int, datetime] = field(default_factory=dict)
@@ -111,10 +110,11 @@ def compare_period(
     is_dry_run: bool,
     at_most: int | None = None,
     found_since: datetime | None = None,
+    choice: str = "",
 ) -> ComparisonResult:
-    """Compare the report, or its first `at_most` calls, without closing days. Raises RemoteError.
+    """Compare the report, or its first `at_most` calls, without closing days; `choice` is that of an import.
 
-    A call that began exactly at the end belongs to the next period.
+    Raises RemoteError. A call that began at the end belongs to the next period.
     """
     client, since = client or client_factory.uis_client(tenant.uis), since.replace(microsecond=0)
     compared = ComparisonResult(since=since, till=till)
@@ -125,7 +125,7 @@ def compare_period(
         reported_calls, compared.till = iter(part), cut or till
     for chunk in _chunks(reported_calls):
         settled = [reported for reported in chunk if _is_settled(reported, till=compared.till, now=now)]
-        _compare(tenant, settled, compared, found_since=found_since or now, is_dry_run=is_dry_run, now=now)
+        _compare(tenant, settled, compared, found_since=found_since, choice=choice, is_dry_run=is_dry_run, now=now)
     _add_unknown(compared, client, unread_before, zone=tenant.zone)
     compared.is_complete &= client.shortfall == shortfall_before
     shortfall = client.shortfall - shortfall_before
@@ -159,25 +159,26 @@ def _compare(
     reported_calls: list[EndedEvent],
     compared: ComparisonResult,
     *,
-    found_since: datetime,
+    found_since: datetime | None,
+    choice: str,
     is_dry_run: bool,
     now: datetime,
 ) -> None:
     """Compare part of the report, and create the missing calls."""
     sessions = {reported.session_id: reported for reported in reported_calls}
     known = _known(tenant, sessions)
-    has_row = [call.session_id for call in known if not pipeline.is_within_term_again(call, now=now)]
+    has_row = [call.session_id for call in known if not pipeline.may_be_found_again(call, choice=choice, now=now)]
     found = find_missing(reported_calls, has_row)
     if is_dry_run:
         return _preview(tenant, sessions, found, compared, now=now)
-    created, failed = recovery.create(tenant, found, now=now)
+    created, failed = recovery.create(tenant, found, choice=choice, now=now)
     compared.show(created)
     compared.is_complete &= not failed
     corrected = corrections.correct(tenant, known, sessions, now=now)
     stats.set_report_dates(tenant, reported_calls)
     if found or corrected:
         sweep.resume_due(tenant_id=tenant.pk, now=now)
-    _count_rows(tenant, sessions, compared, since=found_since)
+    _count_rows(tenant, sessions, compared, since=found_since or now)
     compared.days |= {stats.listed_day(reported, zone=tenant.zone) for reported in reported_calls}
     rows = Call.objects.filter(tenant=tenant, session_id__in=sessions).values_list("session_id", flat=True)
     for reported in find_missing(reported_calls, rows):
@@ -204,6 +205,7 @@ def _preview(
         compared.stats += ReconciliationStats(uis_calls=1, recovered=1, skipped=is_skipped, waiting=not is_skipped)
         compared.skipped.update([call.skip_reason] if is_skipped else [])
         compared.show([call])
+        compared.previewed.append(call)
 
 
 def _count_rows(tenant: Tenant, sessions: Collection[int], compared: ComparisonResult, *, since: datetime) -> None:

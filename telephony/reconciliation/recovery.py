@@ -15,7 +15,9 @@ from tenants.models import Tenant
 logger = logging.logger(__name__)
 
 
-def create(tenant: Tenant, found: Iterable[EndedEvent], *, now: datetime) -> tuple[list[Call], list[EndedEvent]]:
+def create(
+    tenant: Tenant, found: Iterable[EndedEvent], *, choice: str = "", now: datetime
+) -> tuple[list[Call], list[EndedEvent]]:
     """Return the created calls, and the reported ones that could not be created.
 
     One that fails must not stop the others, and is tried again after them: another transaction may have been in the
@@ -28,7 +30,7 @@ def create(tenant: Tenant, found: Iterable[EndedEvent], *, now: datetime) -> tup
         for reported in list(group):
             try:
                 with transaction.atomic():
-                    created.append(pipeline.create_from_report(tenant, reported, staff=staff, now=now))
+                    created.append(pipeline.create_from_report(tenant, reported, staff=staff, choice=choice, now=now))
             except Exception:
                 if again:
                     logger.exception("call could not be created", tenant=tenant.slug, call=reported.session_id)

@@ -16,6 +16,7 @@ WITHOUT_A_RULE = {
     SkipReason.EXPIRED,
     SkipReason.HIDDEN_NUMBER,
     SkipReason.MANUAL,
+    SkipReason.NOT_IMPORTED,
     SkipReason.POPUP_OFF,
     SkipReason.ERASED,
 }

@@ -1,5 +1,6 @@
 """Forms of bulk actions: the reason for skipping calls, the event of notifications without one, the days to import."""
 
+from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Any
 
@@ -10,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from connector_project.core import local_dates
 from connector_project.core.filters import LARGEST_ID, AwareDateTimeField
+from telephony.models import ImportChoice
 from telephony.reconciliation.call_import import MAX_DAYS
 from telephony.uis.webhook_templates import EVENTS
 from telephony.webhooks import status
@@ -54,6 +56,24 @@ class EventForm(PreviewForm):
         label=_("UIS event of these notifications"),
         choices=lambda: [(event.value, status.name(event)) for event in EVENTS],
     )
+
+
+class ImportChoiceForm(forms.Form):
+    """Which of the calls found go to the CRM, each with its number; the safest is chosen."""
+
+    choice = forms.ChoiceField(
+        label=_("Calls to import"), widget=forms.RadioSelect, initial=ImportChoice.WITHOUT_MISSED, required=False
+    )
+
+    def __init__(self, data: Any = None, *, counts: Mapping[ImportChoice, int] | None = None) -> None:
+        super().__init__(data)
+        numbers = {choice: f": {count}" for choice, count in (counts or {}).items()}
+        labels = [(choice.value, f"{choice.label}{numbers.get(choice, '')}") for choice in ImportChoice]
+        self.fields["choice"].choices = labels  # type: ignore[attr-defined]
+
+    def chosen(self) -> ImportChoice | None:
+        """Return the choice; None if the page sent none."""
+        return ImportChoice(self.cleaned_data["choice"]) if self.cleaned_data["choice"] else None
 
 
 class PeriodForm(forms.Form):

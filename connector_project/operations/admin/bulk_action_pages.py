@@ -178,10 +178,13 @@ def _describe_import(action: BulkAction, tenant: Tenant, *, now: datetime) -> di
     if action.is_preview:
         calls = calls.none()
     waiting = calls.filter(STATUS_CONDITIONS["waiting"], origin=Call.Origin.REPORT).count()
+    facts = [(gettext("Client"), tenant), (gettext("Days to import"), period(action.filters))]
+    left_out = rules.pop(SkipReason.NOT_IMPORTED, 0)
     return import_hints(tenant, now=now) | {
-        "facts": [(gettext("Client"), tenant), (gettext("Days to import"), period(action.filters))],
+        "facts": [*facts, *([] if action.is_preview else [(gettext("Calls to import"), action.import_choice.label)])],
         "compared": datetime_display.format_short(tenant, compared, now=now),
-        "to_upload": action.done - too_old - sum(rules.values()),
+        "to_upload": action.done - too_old - left_out - sum(rules.values()),
+        "left_out": left_out,
         "too_old": too_old,
         "skipped": [(SkipReason(rule).label, count) for rule, count in sorted(rules.items())],
         "sample": [_sample_line(tenant, call, now=now) for call in action.sample],

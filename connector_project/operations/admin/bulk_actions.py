@@ -17,7 +17,13 @@ from django.utils.translation import gettext_lazy as _
 from connector_project.core.admin.base import ReadOnlyAdmin, page, redacted_column
 from connector_project.core.untrusted_input import parse_id
 from connector_project.operations.admin import bulk_action_pages
-from connector_project.operations.admin.bulk_action_forms import EventForm, PeriodForm, PreviewForm, PreviewReasonForm
+from connector_project.operations.admin.bulk_action_forms import (
+    EventForm,
+    ImportChoiceForm,
+    PeriodForm,
+    PreviewForm,
+    PreviewReasonForm,
+)
 from connector_project.operations.admin.call_list import chosen_filters, searches
 from connector_project.operations.admin.tenant_actions import TENANT_ACTIONS
 from telephony import bulk_action_rows, bulk_actions
@@ -101,8 +107,10 @@ class BulkActionAdmin(ReadOnlyAdmin):
         """Show the progress, or what a previewed import would do."""
         self.require(request)
         action = self._get_action(request, parse_id(object_id))
-        template = PREVIEW if action.state == BulkAction.State.PREVIEWED else PROGRESS
-        form = forms.Form() if _may_act(request, action.kind) else None
+        is_previewed = action.state == BulkAction.State.PREVIEWED
+        template = PREVIEW if is_previewed else PROGRESS
+        steps = ImportChoiceForm(counts=action.counts_by_choice) if is_previewed else forms.Form()
+        form = steps if _may_act(request, action.kind) else None
         context = bulk_action_pages.describe(action, reader=request.user, now=timezone.now())
         return self.render_page(request, template, form=form, **context)
 
@@ -119,10 +127,12 @@ class BulkActionAdmin(ReadOnlyAdmin):
             raise PermissionDenied
         if name not in STEPS:
             raise Http404
-        now = timezone.now()
+        now, form = timezone.now(), ImportChoiceForm(request.POST)
         if refusal := TENANT_ACTIONS["import"].refusal(action.tenant, now) if action.tenant else "":
             messages.warning(request, str(refusal))
-        elif not bulk_actions.take_step(pk, name, seen=request.POST.get("seen", ""), by=request.user, now=now):
+        elif not form.is_valid() or not bulk_actions.take_step(
+            pk, name, seen=request.POST.get("seen", ""), choice=form.chosen(), by=request.user, now=now
+        ):
             messages.warning(request, CHANGED)
         else:
             messages.success(request, STEPS[name])

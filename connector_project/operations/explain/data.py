@@ -41,6 +41,8 @@ FAULTS = set(Reason) - {
     Reason.NOTHING_TO_DO,
     Reason.SUPERSEDED,
 }
+# Skips that no rule of today would change: a person chose them.
+NOT_BY_RULE = {SkipReason.MANUAL, SkipReason.NOT_IMPORTED}
 SYSTEMS: Mapping[str, Text] = {"uis": "UIS", "connector": gettext_lazy("the connector"), "crm": gettext_lazy("the CRM")}
 
 
@@ -174,7 +176,7 @@ class CallData:
         notifications = list(Notification.objects.filter(**of_call).order_by("received_at", "pk"))
         snapshot = load(call.uis_snapshot)
         is_skipped = call.state == Call.State.SKIPPED
-        rules, is_by_rule = call.tenant.rules, is_skipped and call.skip_reason != SkipReason.MANUAL
+        rules, is_by_rule = call.tenant.rules, is_skipped and call.skip_reason not in NOT_BY_RULE
         return cls(
             call=call,
             notifications=notifications,

@@ -101,6 +101,12 @@ def _skipped(data: CallData) -> Diagnosis:
             "reason": data.redactor.text(skip.detail) if skip else "–",
         }
         return Diagnosis(SkipReason.MANUAL, message % params)
+    if call.skip_reason == SkipReason.NOT_IMPORTED:
+        message = _(
+            "Left out by the choice of an import of past calls: %(choice)s. Another import with another choice, or "
+            "“Retry”, uploads it."
+        )
+        return Diagnosis(SkipReason.NOT_IMPORTED, message % {"choice": call.get_import_choice_display()})
     message = _("Skipped by a rule: %(rule)s.") % {"rule": call.get_skip_reason_display()}
     return Diagnosis(call.skip_reason, f"{message} {data.setting}".strip())
 
