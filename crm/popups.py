@@ -1,7 +1,7 @@
 """Pop-ups: opened for each employee whose phone rings or who answers, closed when the call is answered or ends."""
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -116,7 +116,8 @@ def _rule_input(tenant: Tenant, event: CallEvent, stored: "_Stored", own_numbers
     """
     says_all = isinstance(event, RingingEvent) and event.contact and event.number and not event.is_of_colleagues
     direction = "out" if event.external_id.startswith(CLICK_TO_CALL_PREFIX) else event.direction
-    facts = {"contact": event.contact, "number": event.number, "is_internal": event.is_of_colleagues}
+    known = {"contact": event.contact, "number": event.number, "is_internal": event.is_of_colleagues}
+    facts: Mapping[str, Any] = known
     if not (says_all and direction) or event.contact in own_numbers:
         facts = stored.evidence(tenant, event, own_numbers).fields()
         direction = facts["direction"]

@@ -59,7 +59,7 @@ def find_parties(tenant: Tenant, employee_id: int, numbers: Collection[str]) -> 
         wanted |= Q(is_dismissed=False, numbers_text__contains=f'"{number}"')
     virtual = FilteredRelation("tenant__virtual_numbers", condition=Q(tenant__virtual_numbers__number__in=numbers))
     staff = Employee.objects.alias(numbers_text=Cast("numbers", TextField()), virtual=virtual)
-    rows = list(staff.filter(wanted, tenant=tenant).annotate(virtual_number=F("virtual__number")))
+    rows: list[Any] = list(staff.filter(wanted, tenant=tenant).annotate(virtual_number=F("virtual__number")))
     own = {number for row in rows if not row.is_dismissed for number in row.numbers}
     own.update(row.virtual_number for row in rows if row.virtual_number)
     return next((row for row in rows if row.uis_id == employee_id), None), frozenset(own)
