@@ -252,8 +252,8 @@ CSRF_COOKIE_NAME = "__Host-csrftoken" if _is_https else "csrftoken"
 CSRF_COOKIE_HTTPONLY = True
 SESSION_COOKIE_AGE = 12 * 60 * 60
 SECURE_REFERRER_POLICY = "same-origin"
-# Nobody sends files: without handlers they are read over and kept nowhere.
-FILE_UPLOAD_HANDLERS: list[str] = []
+# Only staff send files, and no file is written to disk.
+FILE_UPLOAD_HANDLERS = ["connector_project.core.upload_handler.StaffUploadHandler"]
 DATA_UPLOAD_MAX_MEMORY_SIZE = LARGEST_STAFF_BODY
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 20_000  # the page of a tenant with a thousand employees is one form
 

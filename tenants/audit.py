@@ -77,6 +77,17 @@ def build_entry(tenant: Tenant | None, action: AuditLogEntry.Action, **details: 
     )
 
 
+def log_beginning(rules: TransferRules, *, by: Actor, now: datetime) -> None:
+    """Write an entry for each rule with which a new client begins, where it is not the default."""
+    default = TransferRules()
+    for field in rules._meta.concrete_fields:
+        value = getattr(rules, field.attname)
+        is_rule = field.editable and not (field.primary_key or field.is_relation)
+        if is_rule and value != getattr(default, field.attname):
+            added = {"target": rules, "field": field.name, "new": value}
+            log(rules.tenant, AuditLogEntry.Action.ADDED, by=by, now=now, **added)
+
+
 def entries_for(target: models.Model, tenant: Tenant | None) -> QuerySet[AuditLogEntry]:
     """Return the entries of one object, newest first; `tenant` is None for objects of the whole system."""
     return AuditLogEntry.objects.filter(tenant=tenant, object_repr=_object_name(target)).select_related("user")

@@ -143,7 +143,7 @@ class UisForm(ConnectionForm):
     def clean_access_token(self) -> Any:
         key = self.cleaned_data["access_token"]
         if key != self.stored_key:
-            _refuse_used(self.instance, reader=self.reader, key=key)
+            refuse_used(self.instance, reader=self.reader, key=key)
         return key
 
     class Meta:
@@ -176,7 +176,7 @@ class CrmForm(ConnectionForm):
         """Return the address as it is compared: two spellings of one account must not look like two."""
         address = normalise_address(self.cleaned_data["address"])
         if address != self.instance.account:
-            _refuse_used(self.instance, reader=self.reader, address=address)
+            refuse_used(self.instance, reader=self.reader, address=address)
         return address
 
     def kept_key(self, cleaned: Mapping[str, Any]) -> Any:
@@ -187,7 +187,7 @@ class CrmForm(ConnectionForm):
         return ("key",) if self.is_key_dropped else ()
 
 
-def _refuse_used(connection: Connection, *, reader: Reader, **entered: str) -> None:
+def refuse_used(connection: Connection, *, reader: Reader, **entered: str) -> None:
     """Raise ValidationError, with a link to the other client that has this account if the reader may see them."""
     try:
         account_claims.refuse_used(connection, **entered)

@@ -1,5 +1,6 @@
 """Creates a tenant with connections and rules, or updates the keys of one."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -16,6 +17,7 @@ from tenants.models import (
     VirtualNumber,
 )
 from tenants.models.connections import normalise_address
+from tenants.rule_presets import Beginning
 
 # Transliteration of Russian letters; hard and soft signs are dropped.
 _LATIN = str.maketrans(
@@ -38,6 +40,7 @@ class NewTenant:
     default_number: str = ""
     time_zone: str = "Europe/Moscow"
     language: str = "ru"
+    begins_with: Beginning = field(default_factory=lambda: Beginning({}))
 
 
 @transaction.atomic
@@ -73,12 +76,13 @@ def create_tenant(new: NewTenant, *, now: datetime) -> Tenant:
         time_zone=new.time_zone,
         language=new.language,
         activation_expires_at=now + ACTIVATION_LINK_LIFETIME,
+        **new.begins_with.settings,
     )
     tenant.full_clean()
     tenant.save()
     uis = UisConnection(tenant=tenant, brand=new.uis_brand, access_token=new.uis_token)
     crm = CrmConnection(tenant=tenant, address=normalise_address(new.crm_url), key=new.crm_key, version=new.crm_version)
-    for part in (uis, crm, TransferRules(tenant=tenant)):
+    for part in (uis, crm, TransferRules(tenant=tenant, **new.begins_with.rules)):
         part.full_clean()
         part.save()
     if new.default_number:
@@ -86,8 +90,8 @@ def create_tenant(new: NewTenant, *, now: datetime) -> Tenant:
     return tenant
 
 
-def free_slug(name: str) -> str:
+def free_slug(name: str, *, reserved: Collection[str] = ()) -> str:
     """Return an unused slug: the transliterated name, or “client” if nothing is left of it."""
     wanted = slugify(name.lower().translate(_LATIN))[:60] or "client"
-    taken = set(Tenant.objects.filter(slug__startswith=wanted).values_list("slug", flat=True))
+    taken = {*Tenant.objects.filter(slug__startswith=wanted).values_list("slug", flat=True), *reserved}
     return next(slug for slug in (wanted, *(f"{wanted}-{n}" for n in range(2, len(taken) + 3))) if slug not in taken)

@@ -55,7 +55,8 @@ NOT_PLANTED = {
         "operations_erasure.state",
         "operations_erasure.claimed_by",
     ),
-    *("telephony_recordinglink.digest", "tenants_totpdevice.name", "tenants_totpdevice.secret"),
+    *("telephony_recordinglink.digest", "tenants_reconnectlink.token_digest"),
+    *("tenants_totpdevice.name", "tenants_totpdevice.secret"),
 }
 TEXTS = (models.CharField, models.TextField)
 

@@ -24,16 +24,11 @@ from tenants import audit
 from tenants.forms import standard_statuses
 from tenants.models import AuditLogEntry, Tenant, TransferRules
 from tenants.models.crm_connection import on_v4
+from tenants.rule_presets import SHARED_RULES
 from tenants.status_labels import STATUS_FIELDS
 from tenants.visibility import visible_to
 
-# These depend on the client's own lists.
-_OF_OWN_LISTS = {"number_filter", "employee_filter", "contact_filter", "contacts"}
-RULES: dict[str, Any] = {
-    field.name: field
-    for field in TransferRules._meta.concrete_fields
-    if field.editable and not field.auto_created and not field.is_relation and field.name not in _OF_OWN_LISTS
-}
+RULES = SHARED_RULES
 LONGEST_SELECTION = 100_000  # characters: more clients than any list selects, fewer than a query takes
 SYNC = TransferRules.StatusSync
 SKIP_ALL = "skip_all"  # boxes of the preview, by client

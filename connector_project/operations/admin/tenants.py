@@ -18,10 +18,11 @@ from django.utils.translation import gettext_lazy as _
 from connector_project.core.admin.base import page, state_label, with_column_label, with_responsible
 from connector_project.operations import tenant_status
 from connector_project.operations.admin import tenant_inlines, tenant_panel
-from connector_project.operations.admin.activation_link import link_message
 from connector_project.operations.admin.bulk_rule_change import BulkRuleChangeMixin
 from connector_project.operations.admin.employee_mapping import MappingMixin
 from connector_project.operations.admin.missed_callers import MissedMixin
+from connector_project.operations.admin.new_client import NewClientMixin
+from connector_project.operations.admin.new_clients import NewClientsMixin
 from connector_project.operations.admin.statistics import StatisticsMixin
 from connector_project.operations.admin.tenant_action import TenantAction
 from connector_project.operations.admin.tenant_actions import TENANT_ACTIONS
@@ -31,8 +32,7 @@ from connector_project.operations.tenant_status import StatusReport
 from crm import outdated_modules
 from tenants import audit, audit_forms, datetime_display, retention, visibility
 from tenants.forms import CrmForm, TenantForm
-from tenants.models import ACTIVATION_LINK_LIFETIME, AuditLogEntry, Tenant, TransferRules
-from tenants.onboarding import free_slug
+from tenants.models import AuditLogEntry, Tenant
 
 
 class TenantChangeList(ChangeList):
@@ -57,7 +57,14 @@ class TenantChangeList(ChangeList):
 
 @admin.register(Tenant)
 class TenantAdmin(
-    BulkRuleChangeMixin, MappingMixin, StatisticsMixin, MissedMixin, WebhookSourcesMixin, tenant_inlines.PartsAdmin
+    NewClientMixin,
+    NewClientsMixin,
+    BulkRuleChangeMixin,
+    MappingMixin,
+    StatisticsMixin,
+    MissedMixin,
+    WebhookSourcesMixin,
+    tenant_inlines.PartsAdmin,
 ):
     """The list, a short form for a new client, the page of a client, and its actions."""
 
@@ -68,7 +75,6 @@ class TenantAdmin(
     list_max_show_all = 50
     actions = ("change_one_rule",)
     form = TenantForm
-    title_of_new = _("New client")
     times = datetime_display.full_fields(Tenant, "created_at", "activated_at", "offboarded_at")
     readonly_fields = times
     fieldsets = (
@@ -133,9 +139,8 @@ class TenantAdmin(
         return obj.name
 
     def get_fieldsets(self, request: HttpRequest, obj: Tenant | None = None) -> Any:
-        return (
-            ((None, {"fields": ("name", "language", "time_zone", "home_country")}),) if obj is None else self.fieldsets
-        )
+        new = ("name", "language", "time_zone", "home_country", "begins_with")
+        return ((None, {"fields": new}),) if obj is None else self.fieldsets
 
     def get_inlines(self, request: HttpRequest, obj: Tenant | None) -> Any:
         of_new = (tenant_inlines.UisInline, tenant_inlines.CrmInline)
@@ -192,7 +197,7 @@ class TenantAdmin(
     def save_model(self, request: HttpRequest, obj: Tenant, form: Any, change: bool) -> None:
         now = timezone.now()
         if not change:
-            obj.slug, obj.activation_expires_at = free_slug(obj.name), now + ACTIVATION_LINK_LIFETIME
+            self.begin(obj, form, now=now)
         super().save_model(request, obj, form, change)
         if not change:
             visibility.add_tenant(request.user, obj)
@@ -212,17 +217,11 @@ class TenantAdmin(
     def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
         super().save_related(request, form, formsets, change)
         if not change:
-            TransferRules.objects.get_or_create(tenant=form.instance)
+            self.add_rules(request, form)
 
     def delete_model(self, request: HttpRequest, obj: Tenant) -> None:
         audit.log(obj, AuditLogEntry.Action.REMOVED, now=timezone.now(), by=request.user, target=obj)
         super().delete_model(request, obj)
-
-    def response_add(self, request: HttpRequest, obj: Tenant, post_url_continue: str | None = None) -> HttpResponse:
-        """Show the client's activation link once."""
-        answer = super().response_add(request, obj, post_url_continue)
-        self.message_user(request, link_message(obj))
-        return answer if "_addanother" in request.POST else redirect("admin:tenants_tenant_change", obj.pk)
 
 
 class ActionNotAllowed(Exception):

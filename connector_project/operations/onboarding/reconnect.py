@@ -1,7 +1,7 @@
 """Replaces a key that a vendor no longer accepts: the link for it, and what a key must be to take its place."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from django.conf import settings
@@ -54,7 +54,7 @@ class LinkEnded(Exception):
 class _Verified:
     """A key that its vendor accepts, and the account that it was verified for."""
 
-    key: str
+    key: str = field(repr=False)
     account: str  # identifies the account to which the old key belongs
     account_id: str = ""  # as the vendor states it
 
