@@ -39,6 +39,9 @@ _VENDOR_REASONS: Mapping[str, Text] = {
     "virtual_phone_number_not_found": _("UIS does not know the caller ID. Choose another one."),
     "direction_forbidden": _("Calls in this direction are forbidden in UIS."),
     "limit_exceeded": _("Too many requests to UIS. Click again in a minute."),
+    "employee_busy": _("Your phone is busy."),
+    "employee_offline": _("Your phone is offline or switched off in UIS."),
+    "employee_status": _("Your status in UIS does not allow calls."),
     "not_enough_money": _("There is not enough money on the UIS account."),
 }
 

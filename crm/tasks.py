@@ -15,6 +15,7 @@ from crm import (
     module_state,
     outdated_modules,
     status_sync,
+    unconnected_clicks,
     upload_verification,
     uploads,
     user_linking,
@@ -39,6 +40,10 @@ def run_command(command_id: int) -> None:
 
 def tell_refused_click(command_id: int) -> None:
     click_refusals.tell(command_id, now=timezone.now())
+
+
+def check_started_click(command_id: int) -> None:
+    unconnected_clicks.check(command_id, now=timezone.now())
 
 
 def link_users(tenant_id: int) -> None:

@@ -20,6 +20,7 @@ TASKS = frozenset(
         "connector_project.operations.tasks.send_alert",
         "connector_project.operations.tasks.update_traffic_profile",
         "connector_project.operations.tasks.update_traffic_profiles",
+        "crm.tasks.check_started_click",
         "crm.tasks.enqueue_due_work",
         "crm.tasks.find_owners",
         "crm.tasks.link_users",

@@ -6,14 +6,17 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.db import transaction
 from structlog.contextvars import bind_contextvars
 
 from connector_project.core import http_client
 from connector_project.core.encrypted_fields import Undecryptable
 from connector_project.core.jobs import CLOCKS_APART
-from telephony import api_quota, client_factory, outgoing_requests
+from connector_project.core.task_queue import enqueue
+from connector_project.core.untrusted_input import parse_id
+from telephony import api_quota, client_factory, outgoing_requests, task_names
 from telephony.calls import pipeline, recording_selection, steps
-from telephony.calls.evidence import load, updated
+from telephony.calls.evidence import CLICK_TO_CALL_PREFIX, load, updated
 from telephony.calls.legs import record_ids
 from telephony.calls.resolution import ResolutionStatus
 from telephony.calls.sources import Sources
@@ -95,7 +98,19 @@ def _fetch(claimed: list[Call], *, now: datetime) -> None:
         results = steps.decide_each(
             batch, functools.partial(_evaluate, found=found, known=known, choices=choices, now=now)
         )
-    return steps.finish(results, Step.FETCH_LEGS, started=started, now=now, details=pipeline.owner_rules(batch))
+    steps.finish(results, Step.FETCH_LEGS, started=started, now=now, details=pipeline.owner_rules(batch))
+    _report_clicks(batch)
+    return None
+
+
+def _report_clicks(batch: Sequence[Call]) -> None:
+    """Queue a check of each click whose call nobody answered: the phone of who clicked may not have rung."""
+    unanswered = (call for call in batch if call.command_external_id and not call.talk_seconds)
+    clicks = [parse_id(call.command_external_id.removeprefix(CLICK_TO_CALL_PREFIX)) for call in unanswered]
+    for command_id in clicks:
+        if command_id is not None:
+            with transaction.atomic():
+                enqueue(task_names.CHECK_STARTED_CLICK, command_id, queue="fast")
 
 
 def _client(batch: Sequence[Call]) -> UisClient:

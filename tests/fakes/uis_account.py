@@ -216,8 +216,11 @@ class Account:
         assert session.ended_at is not None
         session.visible_at = session.records_at = min(session.ended_at, self.clock())
 
-    def finish_started(self, session_id: int, *, talk: int) -> Session:
-        """End a call started by start.employee_call; `talk=0` means that the contact did not answer."""
+    def finish_started(self, session_id: int, *, talk: int, not_rung: str = "") -> Session:
+        """End a call started by start.employee_call; `talk=0` means that the contact did not answer.
+
+        `not_rung` is the finish reason of an employee whose phone could not be rung, so that nobody answered.
+        """
         session = self.sessions[session_id]
         if not session.is_running:
             raise ValueError(f"session {session_id} is over")
@@ -226,6 +229,9 @@ class Account:
         wait = max(5, int((self.clock() - session.started_at).total_seconds()) - talk)
         script = CallScript(rings=[employee_id], talks=talks, wait=wait, employee_answered=True)
         self.close_session(session, script)
+        for leg in session.legs if not_rung else ():
+            if leg.is_operator:
+                leg.connected_at, leg.finish_reason = None, not_rung
         return session
 
     def points_used(self, api: str, limit_type: str) -> int:

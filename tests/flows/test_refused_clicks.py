@@ -230,3 +230,55 @@ def test_page_of_the_click_shows_what_was_sent_with_masked_numbers(click, client
     assert "/notifications/send 200" in html
     assert CONTACT not in html
     assert pbx.token not in html
+
+
+@pytest.fixture
+def end_call(click, pbx, notify):
+    """Click, and let UIS end the call; return the command."""
+
+    def play(**how):
+        click()
+        command = Command.objects.get()
+        session = pbx.finish_started(command.session_id, **how)
+        notify(session.notification("call_end"))
+        return command
+
+    return play
+
+
+NOT_RUNG = {
+    "operator_busy": "employee_busy",
+    "employee_busy_after_call": "employee_busy",
+    "sip_offline": "employee_offline",
+    "employee_phone_inactive": "employee_offline",
+    "employee_status_do_not_disturb": "employee_status",
+    "no_money": "not_enough_money",
+    "call_not_allowed_on_tp": "direction_forbidden",
+}
+
+
+@pytest.mark.parametrize("reason", NOT_RUNG)
+def test_click_whose_call_did_not_ring_the_employee_is_told_with_the_reason(end_call, crm, tenant, later, reason):
+    command = end_call(talk=0, not_rung=reason)
+    ((user, _severity, text),) = crm.messages
+    with translation.override("ru"):
+        assert str(click_refusals._VENDOR_REASONS[NOT_RUNG[reason]]) in text
+    assert user == 27
+    command.refresh_from_db()
+    assert (command.state, command.vendor_code, command.detail) == ("FAILED", NOT_RUNG[reason], reason)
+    later(timedelta(minutes=1))
+    assert len(crm.messages) == 1
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"talk": 20},
+        {"talk": 0},  # the contact did not answer
+        *({"talk": 0, "not_rung": reason} for reason in ("operator_not_responsible", "timeout", "something_new")),
+    ],
+)
+def test_click_whose_phone_rang_is_not_told(end_call, crm, tenant, how):
+    end_call(**how)
+    assert crm.messages == []
+    assert Command.objects.get().state == Command.State.DONE
