@@ -139,6 +139,8 @@ def is_of_uis(connection: UisConnection, url: str) -> bool:
     Anybody who knows the webhook URL can put links into notifications. UIS's hosts are those of the account's brand,
     the one set for this account, the one in UIS_MEDIA_URL, and those in TRUSTED_REMOTE_HOSTS.
     """
+    if recordings.is_uis_url(url, brand=connection.brand, own=()):
+        return True
     configured = {origin(settings.UIS_MEDIA_URL), origin(f"https://{_media_host(connection)}")}
     if http_client.is_trusted(url):
         configured.add(origin(url))

@@ -14,6 +14,10 @@ from telephony.calls.resolution import CallResolution
 from telephony.calls.sources import StaffDirectory
 from telephony.models import Call, CallLogEntry, Step
 from telephony.uis.types import CallLeg, RecordingEvent
+from tenants.models import TransferRules
+
+# Recordings come within minutes. After this time nobody is told to wait, though one that comes is still taken.
+EXPECTED_FOR = timedelta(days=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,11 +68,18 @@ def stored_url(call: Call) -> str:
     return _of_uis(call, call.recording_url)
 
 
-def is_awaited(call: Call, resolution: CallResolution, staff: StaffDirectory, *, now: datetime) -> bool:
-    """Whether a recording is expected, not there yet, and its deadline has not passed."""
-    if not call.is_answered or not call.tenant.rules.send_recording or now >= deadline(call):
+def is_incomplete(call: Call, resolution: CallResolution, staff: StaffDirectory) -> bool:
+    """Whether a recording is expected that is not there yet."""
+    if not call.is_answered or not call.tenant.rules.send_recording:
         return False
     return max(len(resolution.record_ids), len(_links(call, resolution))) < expected(call, resolution, staff)
+
+
+def is_awaited(call: Call, resolution: CallResolution, staff: StaffDirectory, *, now: datetime) -> bool:
+    """Whether the upload waits for a recording. With our own link it does not: the link plays it when it comes."""
+    if call.tenant.rules.recording_link == TransferRules.RecordingLink.OURS or now >= deadline(call):
+        return False
+    return is_incomplete(call, resolution, staff)
 
 
 def was_passed(call: Call, tries: Iterable[CallLogEntry]) -> bool:
@@ -78,15 +89,24 @@ def was_passed(call: Call, tries: Iterable[CallLogEntry]) -> bool:
 
 
 def deadline(call: Call) -> datetime:
-    """Return when the call is uploaded without its recording, which cannot be added later."""
+    """Return when a call that is to get UIS's own link is uploaded with ours instead: an upload cannot be changed."""
     return call.ended_at + timedelta(minutes=call.tenant.rules.recording_wait_minutes)
+
+
+def expected_until(call: Call) -> datetime:
+    """Return until when our link and the page tell people to wait."""
+    return call.ended_at + EXPECTED_FOR
+
+
+def is_recorded(mode: str, direction: str) -> bool:
+    """Whether UIS records calls of this direction by an employee's setting; so we assume where that is unknown."""
+    return mode not in {"off", "in", "out"} - {direction}
 
 
 def expected(call: Call, resolution: CallResolution, staff: StaffDirectory) -> int:
     """Return the expected number of recordings: one for each talk of an employee whose talks are recorded."""
     talkers = [staff.employees.get(uis_id) if uis_id else call.employee for uis_id in resolution.talker_ids]
-    modes = [person.recording_mode if person else "all" for person in talkers] or ["all"]
-    return sum(mode in {"all", call.direction} for mode in modes)
+    return sum(person is None or is_recorded(person.recording_mode, call.direction) for person in talkers or [None])
 
 
 def _links(call: Call, resolution: CallResolution) -> list[RecordingEvent]:

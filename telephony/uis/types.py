@@ -154,6 +154,10 @@ class Account(Row):
     time_zone: Text = Field(default="", validation_alias="timezone")
 
 
+def _lower(raw: object) -> str:
+    return str(raw or "").lower()
+
+
 def _active_numbers(raw: object) -> object:
     if not isinstance(raw, list) or not all(isinstance(phone, dict) for phone in raw):
         return raw or ()
@@ -173,9 +177,8 @@ class UisEmployee(Row):
         AfterValidator(lambda numbers: tuple(filter(None, numbers))),
     ] = Field(default=(), validation_alias="phone_numbers")
     status: Text = ""
-    recording_mode: Annotated[str, BeforeValidator(lambda raw: raw or "all")] = Field(
-        default="all", validation_alias="call_recording"
-    )
+    # all, in, out or off; "" is unknown
+    recording_mode: Annotated[Stripped, BeforeValidator(_lower)] = Field(default="", validation_alias="call_recording")
 
     @model_validator(mode="before")
     @classmethod
