@@ -36,7 +36,7 @@ def apply_report(
 
 
 def tells_recording(row: EndedEvent) -> bool:
-    return bool(row.record_ids or row.whole_record)
+    return bool(row.record_ids or row.whole_record or row.voice_mail_ids)
 
 
 def store(call: Call, resolution: CallResolution, staff: StaffDirectory, *, now: datetime) -> bool:

@@ -42,6 +42,7 @@ def urls(call: Call, resolution: CallResolution) -> list[str]:
     preferred = [event for event in links if event.employee_id == owner_id] or links
     own = [client_factory.recording_url(call.tenant.uis, call.session_id, record_id) for record_id in chosen[-1:]]
     found = [whole_call_url(call, resolution), *own, *(event.link for event in preferred[-1:])]
+    found += voice_mail_urls(call)[-1:]
     return list(dict.fromkeys(filter(None, found)))
 
 
@@ -49,13 +50,23 @@ def parts(call: Call, resolution: CallResolution) -> list[Part]:
     """Return every recording of a call in order, before and after transfers."""
     if not resolution.record_ids:
         by_link = {event.link: event for event in _links(call, resolution)}
-        return [Part(url=event.link, employee_id=event.employee_id) for event in by_link.values()]
+        told = [Part(url=event.link, employee_id=event.employee_id) for event in by_link.values()]
+        return told + [Part(url=url) for url in voice_mail_urls(call)]
     talks = recorded_talks(load(call.uis_snapshot).legs)
     found = [
         (client_factory.recording_url(call.tenant.uis, call.session_id, one), talks.get(one))
         for one in resolution.record_ids
     ]
     return [Part(url=url, employee_id=talk.employee_id if talk else None, talk=talk) for url, talk in found]
+
+
+def voice_mail_urls(call: Call) -> list[str]:
+    """Return what the caller left, if nobody talked to them."""
+    row = None if call.is_answered else load(call.uis_snapshot).row
+    if row is None:
+        return []
+    number = row.communication_id or row.session_id
+    return [client_factory.voice_mail_url(call.tenant.uis, number, one) for one in row.voice_mail_ids]
 
 
 def whole_call_url(call: Call, resolution: CallResolution) -> str:

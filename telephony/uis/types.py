@@ -97,6 +97,8 @@ class EndedEvent(CallEvent):
     external_id: str = ""
     record_ids: tuple[str, ...] = ()
     whole_record: str = ""  # URL of one recording of all talks
+    voice_mail_ids: tuple[str, ...] = ()
+    communication_id: int | None = None
     result: Result | None = None
 
 

@@ -65,6 +65,7 @@ class Session:
     scenario_name: str | None = "Основной сценарий"
     employee_phone: str | None = None
     legs: list[Leg] = field(default_factory=list)
+    voice_mails: list[str] = field(default_factory=list)  # record ids
 
     def __post_init__(self) -> None:
         self.communication_id = self.communication_id or self.session_id

@@ -95,7 +95,7 @@ def flows(client, tenant, pbx, crm, notify, run_queue):
     [
         ("ringing", 29, 37),
         ("missed", 42, 90),
-        ("answered", 53, 137),
+        ("answered", 53, 138),
         ("click", 16, 26),
         ("status", 17, 20),
         ("sync", 28, 83),
