@@ -7,7 +7,7 @@ from typing import Any
 from connector_project.core import phone_numbers
 from connector_project.core.untrusted_input import parse_id
 from crm.models import Popup
-from crm.retailcrm.payloads import CallEvent, CallRecord, EventType, Hangup
+from crm.retailcrm.payloads import LONGEST_URL, CallEvent, CallRecord, EventType, Hangup
 from telephony.models import Call
 from telephony.recordings import links
 from tenants.models import CrmConnection, VirtualNumber
@@ -41,7 +41,7 @@ def event(kind: EventType, popups: Sequence[Popup], *, hangup: Hangup | None = N
 
 def records(batch: Sequence[Call], *, now: datetime) -> dict[int, CallRecord]:
     """Return the record of each call of one tenant by primary key. This issues the recording links in them."""
-    connection, recording_urls = batch[0].tenant.crm, links.addresses(batch, now=now)
+    connection, recording_urls = batch[0].tenant.crm, links.addresses(batch, longest=LONGEST_URL, now=now)
     sites = store_by_number(connection)
     return {
         call.pk: _record(
@@ -55,13 +55,13 @@ def records(batch: Sequence[Call], *, now: datetime) -> dict[int, CallRecord]:
 
 
 def upload_details(record: CallRecord, known: Collection[str]) -> dict[str, Any]:
-    """Return the details for the call log: what was uploaded, and whether the CRM had the call already."""
+    """Return the details for the call log: what was sent, with which link, and whether the CRM had it already."""
     details: dict[str, Any] = {
         "result": record.result,
         "code": record.code,
         "user": record.user_id,
         "site": record.site,
-        "link": bool(record.recording_url),
+        "link": links.kind_of(record.recording_url) if record.recording_url else None,
     }
     return {name: value for name, value in details.items() if value} | {"known": record.external_id in known}
 

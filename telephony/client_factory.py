@@ -133,7 +133,15 @@ def verify_account(connection: UisConnection, client: UisClient) -> Account:
 
 
 def recording_url(connection: UisConnection, session_id: int, record_id: str) -> str:
-    return recordings.talk_url(settings.UIS_MEDIA_URL or f"https://{_media_host(connection)}", session_id, record_id)
+    return recordings.talk_url(_media_base(connection), session_id, record_id)
+
+
+def voice_mail_url(connection: UisConnection, communication_id: int, record_id: str) -> str:
+    return recordings.voice_mail_url(_media_base(connection), communication_id, record_id)
+
+
+def _media_base(connection: UisConnection) -> str:
+    return settings.UIS_MEDIA_URL or f"https://{_media_host(connection)}"
 
 
 def is_of_uis(connection: UisConnection, url: str) -> bool:
@@ -142,6 +150,8 @@ def is_of_uis(connection: UisConnection, url: str) -> bool:
     Anybody who knows the webhook URL can put links into notifications. UIS's hosts are those of the account's brand,
     the one set for this account, the one in UIS_MEDIA_URL, and those in TRUSTED_REMOTE_HOSTS.
     """
+    if recordings.is_uis_url(url, brand=connection.brand, own=()):
+        return True
     configured = {origin(settings.UIS_MEDIA_URL), origin(f"https://{_media_host(connection)}")}
     if http_client.is_trusted(url):
         configured.add(origin(url))

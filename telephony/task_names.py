@@ -5,6 +5,7 @@ FETCH_LEGS = "telephony.tasks.fetch_call_legs"
 SYNC_EMPLOYEES = "telephony.tasks.sync_employees"
 RECONCILE_CALLS = "telephony.tasks.reconcile_calls"
 CLOSE_DAYS = "telephony.tasks.close_days"
+FOLLOW_UP_RECORDINGS = "telephony.tasks.follow_up_recordings"
 POLL_STATUSES = "telephony.tasks.poll_statuses"
 RUN_BULK_ACTION = "telephony.tasks.run_bulk_action"
 

@@ -12,6 +12,7 @@ from telephony import bulk_actions, client_factory, task_names
 from telephony.calls import fetch_legs, pipeline, sweep
 from telephony.models import Call
 from telephony.reconciliation import daily, runs
+from telephony.recordings import follow_up
 from telephony.staff import status_polling, sync
 from telephony.webhooks import limits, process, text_cap
 from tenants.models import Tenant, TransferRules, UisConnection
@@ -71,6 +72,11 @@ def close_days(tenant_id: int) -> None:
     _run_for_tenant(tenant_id, lambda tenant: runs.compare_next(tenant, runs.Kind.DAYS, now=timezone.now()))
 
 
+def follow_up_recordings(tenant_id: int) -> None:
+    """Ask UIS again for recordings that it should have."""
+    _run_for_tenant(tenant_id, lambda tenant: follow_up.follow_up(tenant, now=timezone.now()))
+
+
 def poll_statuses(tenant_id: int) -> None:
     _run_for_tenant(tenant_id, status_polling.poll)
 
@@ -101,6 +107,12 @@ def close_all() -> None:
         for tenant in Tenant.objects.live().filter(uis__denied_at=None):
             if daily.has_unclosed_day(tenant, now=now):
                 enqueue(task_names.CLOSE_DAYS, tenant.pk)
+
+
+def follow_up_recordings_all() -> None:
+    """Every hour: one task for each active tenant with a call that awaits its recording."""
+    awaiting = Call.objects.filter(state=Call.State.UPLOADED, awaits_recording=True).values("tenant")
+    Tenant.objects.live().filter(uis__denied_at=None, pk__in=awaiting).enqueue_each(task_names.FOLLOW_UP_RECORDINGS)
 
 
 def poll_all() -> None:

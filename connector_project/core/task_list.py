@@ -39,6 +39,8 @@ TASKS = frozenset(
         "telephony.tasks.enqueue_due_work",
         "telephony.tasks.evaluate_calls",
         "telephony.tasks.fetch_call_legs",
+        "telephony.tasks.follow_up_recordings",
+        "telephony.tasks.follow_up_recordings_all",
         "telephony.tasks.limit_notifications",
         "telephony.tasks.poll_all",
         "telephony.tasks.poll_statuses",

@@ -19,6 +19,7 @@ SCHEDULES = {
     "telephony.tasks.reconcile_all": 10,
     "telephony.tasks.sync_all": 60,
     "telephony.tasks.close_all": 60,
+    "telephony.tasks.follow_up_recordings_all": 60,
     "crm.tasks.verify_uploads_all": 60,
     "connector_project.operations.tasks.run_checks_all": 360,
     "connector_project.operations.tasks.delete_offboarded_data": 1440,

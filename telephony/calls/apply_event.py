@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from telephony.calls import late_answers, pipeline, recording_selection, reopen, sources, steps
+from telephony.calls import late_answers, late_recordings, pipeline, recording_selection, reopen, sources, steps
 from telephony.calls.evidence import updated
 from telephony.calls.resolution import CallResolution, ResolutionStatus
 from telephony.calls.sources import Sources, StaffDirectory
@@ -31,6 +31,7 @@ def apply_event(tenant: Tenant, event: CallEvent, *, now: datetime) -> bool:
         is_changed = True
     elif call.is_done:
         is_changed = reopen.reopen_on_event(call, event, earlier, now=now)
+        is_changed |= late_recordings.apply_event(call, event, earlier, now=now)
     else:
         staff = StaffDirectory.for_tenant(tenant)
         news = _find_news(call, event, earlier, staff)
@@ -138,6 +139,7 @@ def _apply_recording(call: Call, resolution: CallResolution, staff: StaffDirecto
     attempt.
     """
     call.recording_url = recording_selection.url(call, resolution)
+    call.awaits_recording = recording_selection.is_incomplete(call, resolution, staff)
     is_waiting = call.state == State.FETCHING_LEGS and call.claim_token is None and call.failed_at is None
     if is_waiting and not recording_selection.is_awaited(call, resolution, staff, now=now):
         call.move_to(pipeline.next_state_after_legs(call, call.tenant.rules), now=now)

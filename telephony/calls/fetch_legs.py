@@ -1,4 +1,4 @@
-"""Fetches the legs of answered calls from UIS in batches per tenant, and waits for their recordings."""
+"""Fetches the legs of answered calls from UIS in batches per tenant, and waits for recordings to link at UIS."""
 
 import functools
 import time
@@ -221,6 +221,7 @@ def _evaluate(call: Call, *, found: _UisReply, known: Sources, choices: RuleSet,
         return Retried(reason=FailureReason.LEGS_NOT_READY if is_early else FailureReason.UNKNOWN_TO_UIS)
     changes = pipeline.apply_resolution(call, resolution, owner=owner)
     changes |= {"uis_snapshot": call.uis_snapshot, "has_legs": True}
+    changes["awaits_recording"] = recording_selection.is_incomplete(call, resolution, known.staff)
     # Without one here, the row keeps what a notification may have set during the request.
     if url := recording_selection.url(call, resolution):
         changes["recording_url"] = url

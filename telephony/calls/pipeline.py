@@ -7,7 +7,7 @@ from typing import Any
 
 from structlog.contextvars import bind_contextvars
 
-from telephony.calls import sources, steps
+from telephony.calls import recording_selection, sources, steps
 from telephony.calls.evidence import UisSnapshot, dump
 from telephony.calls.resolution import CallResolution, ResolutionStatus
 from telephony.calls.sources import Sources, StaffDirectory
@@ -195,6 +195,8 @@ def _evaluate(call: Call, reported: EndedEvent, known: Sources, *, now: datetime
     call.uis_snapshot, call.has_legs = dump(UisSnapshot(row=reported)), False
     resolution, owner = known.resolve(call)
     changes = apply_resolution(call, resolution, owner=owner)
+    if url := recording_selection.url(call, resolution):
+        changes["recording_url"] = url
     outcome = _next(call, resolution, call.tenant.rules.rule_set(), changes=changes, now=now)
     return steps.apply(call, outcome, now=now)
 

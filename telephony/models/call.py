@@ -53,6 +53,8 @@ class Call(RetriedJob):
     uis_snapshot = EncryptedTextField(blank=True, editable=False)  # report row and legs, from calls.evidence
     recording_url = EncryptedTextField(blank=True, editable=False)
     recording_missing_since = models.DateTimeField(null=True, editable=False)  # when UIS was asked and had none
+    # UIS records these talks, and had not every recording when it was asked last.
+    awaits_recording = models.BooleanField(default=False, editable=False)
     has_legs = models.BooleanField(default=False)  # the legs are known; only the recording may be missing
 
     is_low_priority = models.BooleanField(_("low priority"), default=False)  # found late, or delayed by an outage
@@ -111,6 +113,11 @@ class Call(RetriedJob):
             models.Index(fields=["reason", "-started_at"], name="call_of_reason", condition=~models.Q(reason="")),
             models.Index(
                 fields=["skip_reason", "-started_at"], name="call_of_rule", condition=~models.Q(skip_reason="")
+            ),
+            models.Index(
+                fields=["tenant", "ended_at"],
+                name="call_awaits_recording",
+                condition=models.Q(awaits_recording=True, state=choices.State.UPLOADED),
             ),
             # For the board of missed callers: recent missed calls, and talks with those callers since.
             models.Index(
@@ -186,7 +193,8 @@ PIPELINE_FIELDS = [
     *["next_attempt_at", "claim_token", "claimed_by", "lost_leases"],
     *["direction", "contact", "number", "source", "command_external_id", "is_internal", "is_lost", "result"],
     *["talk_seconds", "wait_seconds", "started_at", "ended_at", "rung_employee_ids"],
-    *["employee_id", "crm_user_id", "uis_snapshot", "recording_url", "has_legs", "skip_reason", "is_erased"],
+    *["employee_id", "crm_user_id", "uis_snapshot", "recording_url", "awaits_recording"],
+    *["has_legs", "skip_reason", "is_erased"],
 ]
 
 

@@ -39,6 +39,7 @@ class Step(Choices):
     RECONCILE = "RECONCILE", _("found in UIS's report, no notification was received")
     REUPLOAD = "REUPLOAD", _("not found in the CRM, uploaded again")
     REOPENED = "REOPENED", _("reopened: UIS told more about the skipped call")
+    LATE_RECORDING = "LATE_RECORDING", _("a recording came after the upload")
     LATE_ANSWER = "LATE_ANSWER", _("a talk was reported after the upload as missed; the CRM accepts no correction")
 
 

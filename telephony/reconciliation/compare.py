@@ -12,6 +12,7 @@ from django.db.models import Count
 from connector_project.core import local_dates
 from telephony import client_factory
 from telephony.calls import pipeline, sweep
+from telephony.calls.filters import HAS_RECORDING
 from telephony.calls.sources import Sources
 from telephony.models import Call, Step
 from telephony.reconciliation import corrections, recovery, stats
@@ -233,8 +234,10 @@ def _known(tenant: Tenant, sessions: Collection[int]) -> list[Call]:
         "has_legs",
         "is_erased",
         "claim_token",
+        "awaits_recording",
     )
-    rows = list(Call.objects.filter(tenant=tenant, session_id__in=sessions).only(*fields, "started_at"))
+    found = Call.objects.filter(tenant=tenant, session_id__in=sessions).annotate(has_recording=HAS_RECORDING)
+    rows = list(found.only(*fields, "started_at"))
     for call in rows:
         call.tenant = tenant
     return rows

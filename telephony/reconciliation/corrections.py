@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from connector_project.core import logging, transactions
-from telephony.calls import apply_event, evidence, reopen
+from telephony.calls import apply_event, evidence, late_recordings, reopen
 from telephony.calls.sources import Sources
 from telephony.models import Call, State
 from telephony.reconciliation import differences
@@ -22,7 +22,7 @@ def correct(tenant: Tenant, calls: Iterable[Call], reported: Mapping[int, EndedE
 
     The caller enqueues the next steps of all its calls together, with `sweep.resume_due`.
     """
-    differing = [call.session_id for call in calls if _may_change(call, reported[call.session_id])]
+    differing = [call.session_id for call in calls if _is_news(call, reported[call.session_id])]
     if not differing:
         return 0
     known = Sources.load(tenant, differing)
@@ -44,16 +44,29 @@ def _correct(tenant: Tenant, row: EndedEvent, known: Sources, *, now: datetime) 
     began_at = row.started_at or row.happened_at
     if call is None or erased_numbers.is_erased(tenant, row.contact, began_at=began_at):
         return False
+    is_changed = _apply_row(call, row, known, now=now)
+    return late_recordings.apply_report(call, row, known, now=now) or is_changed
+
+
+def _apply_row(call: Call, row: EndedEvent, known: Sources, *, now: datetime) -> bool:
+    if not _may_change(call, row):
+        return False
     seen = evidence.load(call.uis_snapshot).row
     if seen is not None and not find_differences(differences.of_report(seen), row):
         return False  # It was decided on this row.
     if not call.is_done:
-        return _may_change(call, row) and apply_event.apply_report(call, row, known, now=now)
+        return apply_event.apply_report(call, row, known, now=now)
     is_changed = reopen.reopen_on_report(call, row, known, now=now)
     # The row is evidence from now on, also where it changed nothing: the difference is settled.
     call.uis_snapshot = evidence.updated(call.uis_snapshot, row=row, legs=())
     call.save(update_fields=["uis_snapshot"])
     return is_changed
+
+
+def _is_news(call: Call, row: EndedEvent) -> bool:
+    """Whether the report may change the call, or has a recording that an uploaded call lacks."""
+    is_lacking = call.state == State.UPLOADED and (call.awaits_recording or not getattr(call, "has_recording", True))
+    return _may_change(call, row) or (is_lacking and not call.is_erased and late_recordings.tells_recording(row))
 
 
 def _may_change(call: Call, row: EndedEvent) -> bool:

@@ -14,19 +14,49 @@ from tenants import audit
 from tenants.audit import Actor
 from tenants.models import AuditLogEntry, Tenant, TransferRules
 
+Kind = TransferRules.RecordingLink
 
-def addresses(batch: Sequence[Call], *, now: datetime) -> dict[int, str]:
+
+def addresses(batch: Sequence[Call], *, longest: int, now: datetime) -> dict[int, str]:
     """Return the recording URL to send for each call, by primary key: UIS's own or one of our links.
 
     Our link is created with the first upload and stays the same in every repeat. At most three queries.
     """
     rules = batch[0].tenant.rules
-    stored = {call.pk: recording_selection.stored_url(call) for call in batch} if rules.send_recording else {}
-    recorded = [call for call in batch if stored.get(call.pk)]
-    if rules.recording_link != TransferRules.RecordingLink.OURS:
-        return {call.pk: stored[call.pk] for call in recorded}
-    links = _known(recorded)
-    new = [call for call in recorded if call.pk not in links and not is_expired(call, now=now)]
+    if not rules.send_recording:
+        return {}
+    stored = {call.pk: recording_selection.stored_url(call) if call.recording_url else "" for call in batch}
+    kinds = {
+        call.pk: choose_kind(
+            stored[call.pk], is_awaited=call.awaits_recording, rule=rules.recording_link, longest=longest
+        )
+        for call in batch
+    }
+    ours = _our_links([call for call in batch if kinds[call.pk] == Kind.OURS], now=now)
+    return {pk: stored[pk] for pk, kind in kinds.items() if kind == Kind.UIS} | ours
+
+
+def choose_kind(url: str, *, is_awaited: bool, rule: str, longest: int) -> Kind | None:
+    """Return which link the CRM gets; `url` is UIS's, or "".
+
+    An upload cannot be changed, so a recording that may still come is linked by our link, whatever the rule is: it
+    plays it then. So is one whose URL is longer than the CRM takes.
+    """
+    if not url and not is_awaited:
+        return None
+    is_final = not is_awaited and len(url) <= longest
+    return Kind.UIS if rule == Kind.UIS and is_final else Kind.OURS
+
+
+def kind_of(url: str) -> Kind:
+    """Return which link a URL is that was sent."""
+    ours = settings.PUBLIC_URL + reverse("record", args=["-"]).removesuffix("-/")
+    return Kind.OURS if url.startswith(ours) else Kind.UIS
+
+
+def _our_links(calls: Sequence[Call], *, now: datetime) -> dict[int, str]:
+    links = _known(calls)
+    new = [call for call in calls if call.pk not in links and not is_expired(call, now=now)]
     if new:
         RecordingLink.objects.bulk_create(
             (RecordingLink.for_call(call, now=now) for call in new), ignore_conflicts=True

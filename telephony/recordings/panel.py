@@ -19,6 +19,7 @@ from telephony.recordings.unavailable import UnavailableReason
 from tenants import datetime_display
 
 PLAYS_SHOWN = 10
+_WITHDRAWN = {UnavailableReason.NEVER_CAME, UnavailableReason.NOT_RECORDED, UnavailableReason.MISSING}
 
 
 class RecordingPanel:
@@ -42,7 +43,7 @@ class RecordingPanel:
         call = self.call
         if blocked := stream.blocked_reason(call):
             return blocked
-        if call.recording_missing_since is not None:
+        if call.recording_missing_since is not None and call.recording_url:
             return UnavailableReason.MISSING
         if self._parts:
             return None
@@ -52,8 +53,9 @@ class RecordingPanel:
             return self._missing_legs_reason()
         if call.state == State.FETCHING_LEGS:
             return UnavailableReason.NOT_READY
-        is_expected = recording_selection.expected(call, self._resolution, self._staff)
-        return UnavailableReason.NEVER_CAME if is_expected else UnavailableReason.NOT_RECORDED
+        if recording_selection.expected(call, self._resolution, self._staff):
+            return stream.absence_reason(call, now=self.now)
+        return UnavailableReason.NOT_RECORDED
 
     @cached_property
     def message(self) -> str:
@@ -84,10 +86,16 @@ class RecordingPanel:
         until = links.ends_at(self.call)
         if self.link.is_revoked:
             return gettext("The CRM has a revoked recording link.")
+        if until is not None and until <= self.now:
+            return gettext("The CRM has an expired recording link.")
+        if self.reason == UnavailableReason.NOT_READY:
+            return gettext(
+                "The CRM has our recording link: it says that the recording is not ready, and plays it then."
+            )
+        if self.reason in _WITHDRAWN:
+            return gettext("The recording link in the CRM is withdrawn. It works again if a recording comes.")
         if until is None:
             return gettext("The CRM has a working recording link.")
-        if until <= self.now:
-            return gettext("The CRM has an expired recording link.")
         return self._with_time(_("The CRM has a recording link that works until %(moment)s."), until)
 
     @cached_property
@@ -115,7 +123,9 @@ class RecordingPanel:
         call = self.call
         match reason:
             case UnavailableReason.NOT_READY:
-                return self._with_time(_("Waiting for it until %(moment)s."), recording_selection.deadline(call))
+                is_waiting = call.state == State.FETCHING_LEGS
+                until = recording_selection.deadline(call) if is_waiting else recording_selection.expected_until(call)
+                return self._with_time(_("Waiting for it until %(moment)s."), until)
             case UnavailableReason.MISSING:
                 return self._with_time(_("Last checked: %(moment)s."), call.recording_missing_since)
             case UnavailableReason.DENIED:

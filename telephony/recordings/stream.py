@@ -10,7 +10,7 @@ from connector_project.core import http_client, logging
 from connector_project.core.http_range import RequestedRange
 from connector_project.core.transactions import atomic
 from telephony import client_factory
-from telephony.calls import recording_selection, reopen, sources, steps
+from telephony.calls import late_recordings, recording_selection, reopen, sources, steps
 from telephony.calls.evidence import UisSnapshot, dump, load
 from telephony.calls.legs import record_ids
 from telephony.calls.resolution import CallResolution
@@ -25,6 +25,7 @@ from telephony.uis.recordings import RecordingStream
 # would hold one of our threads until playback resumes.
 MAX_PART_BYTES = 1024 * 1024
 REFRESH_AFTER = timedelta(minutes=10)
+REFRESH_AWAITED_AFTER = timedelta(minutes=1)
 _DONE_STATES = [State.UPLOADED, State.SKIPPED]  # no worker updates the UIS snapshot in these states
 
 logger = logging.logger(__name__)
@@ -57,6 +58,14 @@ def blocked_reason(call: Call) -> UnavailableReason | None:
     return None if call.tenant.rules.send_recording else UnavailableReason.OFF
 
 
+def absence_reason(call: Call, *, now: datetime) -> UnavailableReason:
+    """Return why UIS has no recording of an uploaded call: it is gone, not ready yet, or never came."""
+    if call.recording_url:
+        return UnavailableReason.MISSING
+    is_early = call.awaits_recording and not call.is_erased and now < recording_selection.expected_until(call)
+    return UnavailableReason.NOT_READY if is_early else UnavailableReason.NEVER_CAME
+
+
 def refresh_from_uis(call: Call, *, now: datetime) -> bool:
     """Ask UIS again about a call; return whether it has a recording. Costs one or two API points.
 
@@ -66,28 +75,30 @@ def refresh_from_uis(call: Call, *, now: datetime) -> bool:
     call.uis_snapshot = dump(answer)
     found = recording_selection.url(call, _resolve(call))
     if call.state in _DONE_STATES and found:
-        call.recording_url, call.recording_missing_since = found, None
-        _save(call, answer, now=now)
+        _save(call, answer, found, now=now)
     return bool(found)
 
 
 @atomic
-def _save(call: Call, answer: UisSnapshot, *, now: datetime) -> None:
+def _save(call: Call, answer: UisSnapshot, found: str, *, now: datetime) -> None:
     """Store what a finished call has now. UIS may tell of a talk that the call was not decided by."""
     stored = Call.objects.locked(call.tenant, call.session_id)
-    if stored is None or not stored.is_done:
+    if stored is None or not stored.is_done or stored.is_erased:
         return
     known = Sources.load(call.tenant, [call.session_id])
     reopen.reopen_on_report(stored, answer.row, known, legs=answer.legs, now=now)
-    names = ("uis_snapshot", "recording_url", "recording_missing_since")
-    Call.objects.filter(pk=call.pk).update(**{name: getattr(call, name) for name in names})
+    stored.uis_snapshot = call.uis_snapshot
+    late_recordings.store(stored, known.resolve(stored)[0], known.staff, now=now)
+    call.recording_url, call.recording_missing_since = found, None
     steps.enqueue(stored, now=now)
 
 
 def _fetch(call: Call, part: int | None, *, requested: RequestedRange | None, now: datetime) -> RecordingStream:
     """Try the known URLs, then those that UIS has now: ids may have changed, and links expire."""
-    if call.recording_missing_since is not None and now - call.recording_missing_since < REFRESH_AFTER:
-        raise RecordingUnavailable(UnavailableReason.MISSING)
+    why, checked_at = absence_reason(call, now=now), call.recording_missing_since
+    pause = REFRESH_AWAITED_AFTER if why == UnavailableReason.NOT_READY else REFRESH_AFTER
+    if checked_at is not None and now - checked_at < pause:
+        raise RecordingUnavailable(why)
     known = _urls(call, part)
     try:
         return _first_of(call, known, requested)
@@ -95,13 +106,15 @@ def _fetch(call: Call, part: int | None, *, requested: RequestedRange | None, no
         if exc.reason not in {UnavailableReason.MISSING, UnavailableReason.REFUSED}:
             raise
         reason = exc.reason
+    if call.is_erased:
+        raise RecordingUnavailable(why)  # What UIS tells of it may hold the number.
     refresh_from_uis(call, now=now)
     fresh = [address for address in _urls(call, part) if address not in known]
     if fresh:
         return _first_of(call, fresh, requested)
     if reason == UnavailableReason.MISSING and part is None:
         Call.objects.filter(pk=call.pk).update(recording_missing_since=now)
-    raise RecordingUnavailable(reason)
+    raise RecordingUnavailable(why if reason == UnavailableReason.MISSING else reason)
 
 
 def _urls(call: Call, part: int | None) -> list[str]:

@@ -16,7 +16,7 @@ class UnavailableReason(Choices):
     NOT_READY = "NOT_READY", _("The recording is not ready at UIS yet.")
     NOT_FETCHED = "NOT_FETCHED", _("The call is skipped, so its recording was not requested from UIS.")
     NOT_RECORDED = "NOT_RECORDED", _("UIS does not record the talks of this employee.")
-    NEVER_CAME = "NEVER_CAME", _("UIS had no recording when we checked.")
+    NEVER_CAME = "NEVER_CAME", _("UIS had no recording of this call when we checked.")
     DENIED = "DENIED", _("UIS rejects the connector's access.")
     REFUSED = "REFUSED", _("UIS does not provide the recording.")
     UNAVAILABLE = "UNAVAILABLE", _("UIS is not responding. Try again in a minute.")
@@ -24,13 +24,14 @@ class UnavailableReason(Choices):
 
     @property
     def is_permanent(self) -> bool:
-        """Whether a retry is useless."""
+        """Whether a retry is useless, as far as is known: a recording that comes after all is played."""
         return self in {
             UnavailableReason.OFFBOARDED,
             UnavailableReason.OFF,
             UnavailableReason.REVOKED,
             UnavailableReason.EXPIRED,
             UnavailableReason.MISSING,
+            UnavailableReason.NEVER_CAME,
         }
 
 

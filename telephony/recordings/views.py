@@ -1,6 +1,6 @@
 """Public recording links."""
 
-from django.http import Http404, HttpRequest
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.utils import timezone
@@ -30,9 +30,11 @@ class RecordView(View):
 
 
 def _unavailable(request: HttpRequest, exc: RecordingUnavailable) -> HttpResponseBase:
-    answer = render(
-        request, "recordings/unavailable.html", {"message": exc.reason.label}, status=http.status(exc.reason)
-    )
+    status = http.status(exc.reason)
+    if request.get_preferred_type(["text/html", "application/json"]) == "application/json":
+        answer: HttpResponse = JsonResponse({"reason": exc.reason, "message": exc.reason.label}, status=status)
+    else:
+        answer = render(request, "recordings/unavailable.html", {"message": exc.reason.label}, status=status)
     answer["Cache-Control"], answer["X-Robots-Tag"] = "no-store", "noindex"
     if seconds := http.retry_after(exc.reason):
         answer["Retry-After"] = str(seconds)

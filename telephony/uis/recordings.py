@@ -40,6 +40,10 @@ def talk_url(base: str, session_id: int, record_id: str) -> str:
     return f"{base}/system/media/talk/{session_id}/{quote(record_id, safe='')}/"
 
 
+def voice_mail_url(base: str, communication_id: int, record_id: str) -> str:
+    return f"{base}/system/media/voice_mail/{communication_id}/{quote(record_id, safe='')}/"
+
+
 def is_uis_url(url: str, *, brand: str, own: Collection[Origin]) -> bool:
     """Return whether a URL is on a host of this brand, or on one of `own`, which the operator configured."""
     origin = scheme, host, port = origins.origin(url)

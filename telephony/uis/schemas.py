@@ -44,6 +44,8 @@ class CallRow(Row):
     )
     talker_id: int | None = Field(default=None, validation_alias="last_talked_employee_id")
     external_id: Text = Field(default="", validation_alias="call_api_external_id")
+    voice_mail_ids: Words = Field(default=(), validation_alias="voice_mail_records")
+    communication_id: int | None = None
     whole_record: Text = Field(default="", validation_alias="full_record_file_link")
 
     def to_event(self) -> EndedEvent:

@@ -105,6 +105,8 @@ class EndedEvent(CallEvent):
     finish_reason: str = ""  # of a notification: a documented one
     record_ids: tuple[str, ...] = ()
     whole_record: str = ""  # URL of one recording of all talks
+    voice_mail_ids: tuple[str, ...] = ()
+    communication_id: int | None = None
     result: Result | None = None
 
 
@@ -169,6 +171,10 @@ class Account(Row):
     time_zone: Text = Field(default="", validation_alias="timezone")
 
 
+def _lower(raw: object) -> str:
+    return str(raw or "").lower()
+
+
 def _active_numbers(raw: object) -> object:
     if not isinstance(raw, list) or not all(isinstance(phone, dict) for phone in raw):
         return raw or ()
@@ -188,9 +194,8 @@ class UisEmployee(Row):
         AfterValidator(lambda numbers: tuple(filter(None, numbers))),
     ] = Field(default=(), validation_alias="phone_numbers")
     status: Text = ""
-    recording_mode: Annotated[str, BeforeValidator(lambda raw: raw or "all")] = Field(
-        default="all", validation_alias="call_recording"
-    )
+    # all, in, out or off; "" is unknown
+    recording_mode: Annotated[Stripped, BeforeValidator(_lower)] = Field(default="", validation_alias="call_recording")
 
     @model_validator(mode="before")
     @classmethod

@@ -43,7 +43,7 @@ class Employee(models.Model):
     email = models.CharField(_("e-mail"), max_length=250, blank=True)
     extension = models.CharField(_("extension"), max_length=20, blank=True)
     numbers = models.JSONField(_("numbers"), default=list, blank=True)
-    recording_mode = models.CharField(max_length=5, default="all", editable=False)  # all, in, out, off
+    recording_mode = models.CharField(max_length=5, blank=True, editable=False)  # all, in, out, off; "" is unknown
     caller_id_number = models.ForeignKey(
         "VirtualNumber", models.SET_NULL, null=True, blank=True, related_name="+", verbose_name=_("caller ID")
     )

@@ -58,7 +58,7 @@ class TransferRules(models.Model):
     recording_wait_minutes = models.PositiveSmallIntegerField(
         _("wait for the recording, minutes"),
         default=10,
-        help_text=_("An uploaded call cannot be changed, so we wait for the recording."),
+        help_text=_("For the UIS link. A later recording is played by our link, which the CRM gets instead."),
     )
     recording_link = models.CharField(
         _("which link the CRM gets"),

@@ -66,6 +66,7 @@ class Session:
     employee_phone: str | None = None
     is_served: bool = False  # by a menu or an informer: UIS counts it as not lost, though no employee talked
     legs: list[Leg] = field(default_factory=list)
+    voice_mails: list[str] = field(default_factory=list)  # record ids
 
     def __post_init__(self) -> None:
         self.communication_id = self.communication_id or self.session_id

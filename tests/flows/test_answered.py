@@ -116,13 +116,13 @@ def test_upload_finds_a_recording_without_an_event(notify, crm, later, answered,
     assert crm.calls[0]["recordUrl"] == answered.link(answered.records[-1])
 
 
-def test_call_is_uploaded_without_a_recording_after_the_wait(notify, crm, later, answered, tenant):
+def test_call_is_uploaded_with_our_link_after_the_wait(notify, crm, later, answered, tenant):
     answered.records_at = timezone.now() + timedelta(hours=5)
     notify(answered.notification("call_end"))
     for _minute in range(12):
         later(timedelta(minutes=1))
     assert len(crm.calls) == 1
-    assert "recordUrl" not in crm.calls[0]
+    assert "/records/" in crm.calls[0]["recordUrl"]
 
 
 @pytest.mark.slow

@@ -98,7 +98,7 @@ def flows(client, tenant, pbx, crm, notify, run_queue):
     [
         ("ringing", 32, 44),
         ("missed", 45, 98),
-        ("answered", 56, 144),
+        ("answered", 56, 152),
         ("click", 20, 32),
         ("status", 20, 26),
         ("sync", 30, 88),

@@ -378,10 +378,10 @@ def test_recording_that_never_came_is_found_by_a_refresh(support_client, notify,
     for _minute in range(12):
         later(timedelta(minutes=1))
     answer = page(support_client, talk)
-    assert unavailable_reason(answer)[0] == "NEVER_CAME"
+    assert unavailable_reason(answer)[0] == "NOT_READY"
     assert actions(answer) == ["refresh"]
     assert run_action(support_client, talk, "refresh").level_tag == "success"
-    assert unavailable_reason(page(support_client, talk))[0] == "NEVER_CAME"
+    assert unavailable_reason(page(support_client, talk))[0] == "NOT_READY"
     later(timedelta(hours=1))
     assert run_action(support_client, talk, "refresh").level_tag == "success"
     (url,) = players(page(support_client, talk)).values()

@@ -177,9 +177,9 @@ def test_links_of_a_batch_have_a_fixed_query_count(
         RecordingLink.objects.all().delete()
         batch = list(Call.objects.with_related())
         with django_assert_num_queries(3):
-            links.addresses(batch, now=timezone.now())
+            links.addresses(batch, longest=255, now=timezone.now())
         with django_assert_num_queries(1):
-            again = links.addresses(batch, now=timezone.now())
+            again = links.addresses(batch, longest=255, now=timezone.now())
         assert len(set(again.values())) == len(batch)
 
 

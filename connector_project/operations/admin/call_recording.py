@@ -25,6 +25,7 @@ LINKS = "telephony.change_recordinglink"
 RETRYABLE = {
     UnavailableReason.MISSING,
     UnavailableReason.NEVER_CAME,
+    UnavailableReason.NOT_READY,
     UnavailableReason.NOT_RECORDED,
     UnavailableReason.NOT_FETCHED,
 }

@@ -6,7 +6,7 @@ from statistics import median
 
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import gettext_lazy
 
 from connector_project.core.check_results import Responsible, Text
 from connector_project.operations.alerts import denials
@@ -225,21 +225,34 @@ def _nobody_rang(data: CallData) -> Iterator[Diagnosis]:
 
 
 def _recording(data: CallData) -> Iterator[Diagnosis]:
-    """Why the CRM has no recording of a talk."""
-    call, person, rules = data.call, data.call.employee, data.call.tenant.rules
-    is_uploaded_talk = call.is_answered and call.state == State.UPLOADED
-    if not is_uploaded_talk or recording_selection.was_passed(call, data.log_entries):
+    """Why the CRM has no recording of a talk, or a link that plays none."""
+    call, person = data.call, data.call.employee
+    if not call.is_answered or call.state != State.UPLOADED:
         return
-    if not rules.send_recording:
+    if recording_selection.was_passed(call, data.log_entries):
+        if not call.recording_url:
+            yield _late_recording(data)
+    elif not call.tenant.rules.send_recording:
         yield Diagnosis("RECORDING_NOT_PASSED", _("By the rules, the recording link is not sent."))
-    elif person is not None and not call.recording_url and person.recording_mode not in {"all", call.direction}:
+    elif call.recording_url:
+        message = _("UIS had a recording only after the upload, without a link: play it here.")
+        yield Diagnosis("RECORDING_LATE", message, responsible=Responsible.UIS)
+    elif person is not None and not recording_selection.is_recorded(person.recording_mode, call.direction):
         message = _("UIS does not record the calls of %(person)s: recording is switched off there.")
         yield Diagnosis("RECORDING_OFF", message % {"person": data.person(person)}, responsible=Responsible.CLIENT)
     else:
-        minutes = rules.recording_wait_minutes
-        message = ngettext(
-            "UIS had no recording within %(count)d minute: the call was uploaded without it.",
-            "UIS had no recording within %(count)d minutes: the call was uploaded without it.",
-            minutes,
+        message = _("UIS had no recording: the call was uploaded without a link.")
+        yield Diagnosis("RECORDING_LATE", message, responsible=Responsible.UIS)
+
+
+def _late_recording(data: CallData) -> Diagnosis:
+    """The CRM has our link, but UIS has no recording so far."""
+    until = recording_selection.expected_until(data.call)
+    if data.call.awaits_recording and data.now < until:
+        message = _(
+            "UIS has no recording yet. The link in the CRM plays it when it comes; until %(moment)s it says so."
         )
-        yield Diagnosis("RECORDING_LATE", message % {"count": minutes}, responsible=Responsible.UIS)
+        moment = datetime_display.format_short(data.call.tenant, until, now=data.now)
+        return Diagnosis("RECORDING_LATE", message % {"moment": moment}, responsible=Responsible.UIS)
+    message = _("UIS never had a recording, so the link in the CRM is withdrawn. It works again if one comes.")
+    return Diagnosis("RECORDING_NEVER_CAME", message, responsible=Responsible.UIS)

@@ -111,6 +111,11 @@ def filled(*parts: tuple[str, object]) -> list[tuple[str, str]]:
     return [(name, str(value)) for name, value in parts if value]
 
 
+def sent_link(kind: object) -> str:
+    """Return which recording link an upload had, by its entry of the call log."""
+    return str(TransferRules.RecordingLink(kind).label) if isinstance(kind, str) and kind else _("no")
+
+
 def finish_reason(code: str) -> str:
     """Return the label of a finish reason, in either of the two documented spellings."""
     plain = code.replace("caller_", "subscriber_").replace("responsive", "responsible")

@@ -207,7 +207,7 @@ def _sent_fields(data: CallData, entry: CallLogEntry) -> list[tuple[str, str]]:
         (_("extension"), details.get("code")),
         (_("CRM user"), details.get("user")),
         (_("store"), details.get("site")),
-        (_("recording link"), _("yes") if details.get("link") else _("no")),
+        (_("recording link"), labels.sent_link(details.get("link"))),
     )
 
 
