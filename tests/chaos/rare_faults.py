@@ -38,7 +38,7 @@ class RareFaults:
         self.tenants: list[ChaosTenant] = faults.tenants
         self.met: Counter[str] = Counter()
         self.poisoned: set[tuple[int, int]] = set()  # tenant and session
-        self.unreadable_keys = 0
+        self.unreadable_keys = set[int]()  # connections
         self.long_kind = "nothing"
         processes.is_expected = self._is_expected
 
@@ -144,15 +144,17 @@ class RareFaults:
 
     def _key(self) -> None:
         """Make the key of one client unreadable for a while, as after a wrong deployment."""
-        self.met["key that cannot be decrypted"] += 1
         connection_row = UisConnection.objects.get(tenant=self._tenant().row.pk)
+        if connection_row.pk in self.unreadable_keys:
+            return
+        self.met["key that cannot be decrypted"] += 1
         right = connection_row.access_token
-        self.unreadable_keys += 1
+        self.unreadable_keys.add(connection_row.pk)
         _overwrite(UisConnection, "access_token", connection_row.pk)
 
         def repair() -> None:
             UisConnection.objects.filter(pk=connection_row.pk).update(access_token=right)
-            self.unreadable_keys -= 1
+            self.unreadable_keys.remove(connection_row.pk)
 
         self._until(UNREADABLE_KEY, repair)
 
