@@ -25,6 +25,7 @@ from telephony import outgoing_requests
 TASK = "crm.tasks.tell_refused_click"
 # Later, nobody knows any more which click is meant.
 TELL_WITHIN = timedelta(minutes=5)
+QUEUED_AGAIN_AFTER = timedelta(minutes=1)  # the interval of the sweep
 LONGEST_MESSAGE = 250
 Kind, State, Reason = Command.Kind, Command.State, Command.Reason
 # The call of the click before is being started; the number must not be written again.
@@ -57,8 +58,9 @@ def queue(command: Command) -> None:
 
 @transaction.atomic
 def enqueue_due(*, now: datetime) -> None:
-    """Queue the messages that were lost, and those about clicks that the sweep has ended."""
-    due = Command.objects.filter(_UNTOLD, finished_at__gt=now - TELL_WITHIN, received_at__gt=now - TELL_WITHIN)
+    """Queue the messages that were lost, and those about clicks that the sweep has ended: once, by the minute."""
+    ended = Q(finished_at__gt=now - 2 * QUEUED_AGAIN_AFTER, finished_at__lte=now - QUEUED_AGAIN_AFTER)
+    due = Command.objects.filter(_UNTOLD, ended, received_at__gt=now - TELL_WITHIN)
     for pk in due.order_by("pk").values_list("pk", flat=True)[: room("fast")]:
         enqueue(TASK, pk, queue="fast")
 

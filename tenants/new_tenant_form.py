@@ -23,6 +23,7 @@ class NewTenantForm(TenantForm):
     begins_with = BeginningField(
         label=_("Transfer rules"),
         initial=rule_presets.DEFAULT,
+        required=False,
         help_text=_(
             "They can be changed later. From another client the rules, business hours, upload window and retention are "
             "taken over; never keys, numbers, employees and contacts."

@@ -28,7 +28,7 @@ ENGLISH = {"accept-language": "en"}
 CALLS = reverse("admin:telephony_call_changelist")
 KINDS = list(bulk_action_rows.ROW_ACTIONS)
 # Actions of a client's page that act at once: they repair, ask or start, and what they do can be undone.
-AT_ONCE = {"check", "activate", "resume", "sync"}
+AT_ONCE = {"check", "activate", "resume", "sync", "reconnect"}
 # Actions on the selected rows of a list: incidents can be reopened and unmuted, the rest only sends again.
 SELECTED_AT_ONCE = {"retry", "acknowledge", "resolve", "mute", "reopen"}
 # Who looked at what, and the session, are written by reading.

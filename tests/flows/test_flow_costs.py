@@ -96,12 +96,12 @@ def flows(client, tenant, pbx, crm, notify, run_queue):
 @pytest.mark.parametrize(
     ("flow", "modules", "calls"),
     [
-        ("ringing", 32, 44),
+        ("ringing", 32, 45),
         ("missed", 45, 98),
         ("answered", 56, 152),
         ("click", 20, 32),
         ("status", 20, 26),
-        ("sync", 30, 88),
+        ("sync", 31, 92),
     ],
 )
 def test_flow_crosses_no_more_modules_than_now(flows, flow, modules, calls):

@@ -112,7 +112,7 @@ def test_only_visible_clients_are_offered(client, operator, model, twin):
     assert not Tenant.objects.filter(name="Василёк").exists()
 
 
-@pytest.mark.parametrize("choice", ["client-0", "client-x", "client-999999", "", "nonsense", "client-²", "\U0001f4de"])
+@pytest.mark.parametrize("choice", ["client-0", "client-x", "client-999999", "nonsense", "client-²", "\U0001f4de"])
 def test_impossible_choice_is_refused(client, operator, choice):
     answer = html_text.submit(client, ADD, {"name": "Василёк", "begins_with": choice})
     assert answer.status_code == 200

@@ -164,7 +164,7 @@ def test_odd_numbers_name_nobody(client, tenant, user_id):
     assert Command.objects.get().state == Command.State.REFUSED
 
 
-@pytest.mark.parametrize("phone", ["9" * 10_000, "9" * 33, "+7 999 000-00-01 " * 5])
+@pytest.mark.parametrize("phone", ["9" * 10_000, "9" * 33, "+7 999 000-00-01 " * 20])
 def test_number_that_is_too_long_is_refused(client, tenant, phone):
     form = {"clientId": tenant.crm.client_id, "userId": "27", "phone": phone, "externalPhone": phone}
     assert client.post(f"/hooks/retailcrm/{tenant.crm.hook}/make-call/", form).status_code == 400

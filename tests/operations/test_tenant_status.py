@@ -206,10 +206,11 @@ def report(tenant):
 
 def test_denial_describes_both_connections(report, tenant):
     tenant.uis.suspend("ip_not_whitelisted", "no", now=timezone.now())
-    assert report().reason == english(AccessError.ADDRESS_NOT_LISTED.label)
+    unlisted = f"{english(AccessError.ADDRESS_NOT_LISTED.label)} Ask the operator for the addresses of our server."
+    assert report().reason == unlisted
     assert report().responsible == Responsible.CLIENT
     tenant.crm.suspend("odd_code", "The CRM's own words.", now=timezone.now())
-    assert report().reason == f"{english(AccessError.ADDRESS_NOT_LISTED.label)} The CRM's own words."
+    assert report().reason == f"{unlisted} The CRM's own words."
     tenant.uis.suspend("account_inactive", "no", now=timezone.now())
     assert report().responsible == Responsible.UIS
 

@@ -77,6 +77,7 @@ PERMANENT: Mapping[str, str] = {
     "tenants.RemoteList": "with the client",
     "tenants.CheckRun": "with the client; the last run only",
     "tenants.ErasureKey": "with the client",
+    "tenants.ReconnectLink": "with the client; the last one only",
     "telephony.ReportCursor": "with the client; one row per kind",
     "crm.UploadVerification": "with the client; the last one only",
     "operations.Activation": "with the client; the last one only",
