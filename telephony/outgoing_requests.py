@@ -9,10 +9,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 
-from django.db import transaction
 from django.utils import timezone
 
-from connector_project.core import exchanges, logging
+from connector_project.core import exchanges, logging, transactions
 from connector_project.core.exchanges import Exchange
 from telephony.models import OutgoingRequest, RequestedCall
 from telephony.models.outgoing_request import LONGEST_METHOD
@@ -39,17 +38,22 @@ def kept(tenant_id: int, *, sessions: Sequence[int] = (), command_id: int | None
 
 
 def _try_to_store(tenant_id: int, sent: Sequence[Exchange], *, sessions: Sequence[int], command_id: int | None) -> None:
-    """Store exchanges in two statements. Never raises: what the vendor was told must not be repeated for its log."""
+    """Store exchanges. Never raises: what the vendor was told must not be repeated for its log."""
     try:
-        with transaction.atomic():
-            rows = OutgoingRequest.objects.bulk_create([_row(tenant_id, one, command_id) for one in sent])
-            RequestedCall.objects.bulk_create(
-                RequestedCall(tenant_id=tenant_id, request=row, session_id=session_id)
-                for row in rows
-                for session_id in _named(row, sessions)
-            )
+        _store(tenant_id, sent, sessions=sessions, command_id=command_id)
     except Exception:
         logger.exception("outgoing requests were not kept", requests=len(sent))
+
+
+@transactions.atomic
+def _store(tenant_id: int, sent: Sequence[Exchange], *, sessions: Sequence[int], command_id: int | None) -> None:
+    """Store exchanges in two statements."""
+    rows = OutgoingRequest.objects.bulk_create([_row(tenant_id, one, command_id) for one in sent])
+    RequestedCall.objects.bulk_create(
+        RequestedCall(tenant_id=tenant_id, request=row, session_id=session_id)
+        for row in rows
+        for session_id in _named(row, sessions)
+    )
 
 
 def _row(tenant_id: int, one: Exchange, command_id: int | None) -> OutgoingRequest:

@@ -5,13 +5,14 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import responses
 from django.contrib import admin
 from django.db import OperationalError, connection, transaction
 from django.db.models import F
 from django.http import HttpResponse
 from django.utils import timezone
 
-from connector_project.core import qcluster_supervisor, transactions
+from connector_project.core import exchanges, qcluster_supervisor, transactions
 from connector_project.core.models import RateLimitSlot
 from connector_project.operations.admin import tenants as tenants_admin
 from connector_project.operations.erasure import run as erasure
@@ -19,9 +20,9 @@ from connector_project.operations.models import Activation, Erasure
 from connector_project.operations.onboarding import activation, offboarding
 from crm import callbacks, commands
 from crm.models import Command, UnknownId
-from telephony import bulk_action_rows, bulk_actions, task_names
+from telephony import bulk_action_rows, bulk_actions, outgoing_requests, task_names
 from telephony.calls import manual, steps
-from telephony.models import BulkAction, Call, CallLogEntry, Notification
+from telephony.models import BulkAction, Call, CallLogEntry, Notification, RequestedCall
 from telephony.models.call_queryset import CallQuerySet
 from telephony.webhooks import process
 from tenants.models import AuditLogEntry, CheckRun, CrmConnection, Tenant
@@ -284,3 +285,13 @@ def test_action_of_a_list_that_meets_a_conflict_is_done(admin_client, notify, pb
     form = {"action": "retry", "_selected_action": [Call.objects.get().pk]}
     assert admin_client.post("/admin/telephony/call/", form).status_code == 302
     assert CallLogEntry.objects.filter(step="RETRIED").count() == 1
+
+
+def test_outgoing_requests_are_kept_after_a_deadlock(tenant, monkeypatch):
+    method = RequestedCall.objects.bulk_create
+    monkeypatch.setattr(RequestedCall.objects, "bulk_create", fail_first(method))
+    url = f"{tenant.crm.address}/api/x"
+    with responses.RequestsMock() as mock, outgoing_requests.kept(tenant.pk, sessions=[1]):
+        mock.get(url, body="{}")
+        exchanges.recorded(secret="k")("retailCRM", "GET", url)
+    assert [(one.request.method, one.session_id) for one in RequestedCall.objects.all()] == [("GET /api/x", 1)]
