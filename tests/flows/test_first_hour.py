@@ -23,6 +23,8 @@ from tests.conftest import CRM_HOST
 from tests.flows.test_onboarding_page import KEYS
 from tests.users import create_user
 
+pytestmark = pytest.mark.one_database
+
 ADDRESSES = ["203.0.113.10", "2001:db8::/64"]
 MENU = "Rules and security settings"
 ENGLISH = {"accept-language": "en"}

@@ -17,6 +17,8 @@ from tests import html_text
 from tests.conftest import CRM_HOST
 from tests.users import create_user
 
+pytestmark = pytest.mark.one_database
+
 ENGLISH = {"accept-language": "en"}
 ADD, FILE, LINKS = (f"/admin/tenants/tenant/{path}" for path in ("add/", "from-file/", "from-file/links/"))
 HEADER = "name;slug;language;time_zone;brand;crm_address;rules"

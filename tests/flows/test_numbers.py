@@ -19,6 +19,8 @@ from tests.conftest import IVAN, NUMBER
 from tests.core.test_number_grammars import COUNTRIES, typed_main
 from tests.users import create_user
 
+pytestmark = pytest.mark.one_database
+
 
 @pytest.fixture
 def click(client, run_queue):

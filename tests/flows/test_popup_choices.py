@@ -12,6 +12,8 @@ from telephony.models import Notification
 from tenants.models import Employee, TransferRules
 from tests.conftest import ANNA, CONTACT, IVAN, NUMBER, PETR
 
+pytestmark = pytest.mark.one_database
+
 
 @pytest.fixture
 def ringing(pbx):

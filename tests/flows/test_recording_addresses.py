@@ -17,6 +17,8 @@ from tenants.models import TransferRules
 from tests.conftest import CONTACT, IVAN, NUMBER, PETR
 from tests.users import create_user
 
+pytestmark = pytest.mark.one_database
+
 HOSTILE = [
     "javascript:alert(1)",
     "JaVaScRiPt:alert(1)//app.uiscom.ru/1.mp3",

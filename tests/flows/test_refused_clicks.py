@@ -15,6 +15,8 @@ from tests import task_queue
 from tests.conftest import CONTACT, IVAN, NUMBER
 from tests.users import create_user
 
+pytestmark = pytest.mark.one_database
+
 Reason = Command.Reason
 
 

@@ -15,6 +15,8 @@ from tests import html_text, tenant_factory
 from tests.conftest import IVAN, NUMBER
 from tests.users import create_user
 
+pytestmark = pytest.mark.one_database
+
 ENGLISH = {"accept-language": "en"}
 RULE = reverse("admin:tenants_tenant_bulk_rule_change")
 DO_NOT_DISTURB = 3

@@ -10,6 +10,8 @@ from telephony.models import Call
 from tenants.models import TransferRules
 from tests.conftest import CONTACT, IVAN, NUMBER
 
+pytestmark = pytest.mark.one_database
+
 MAIL = "3be7" * 8
 
 
