@@ -96,11 +96,11 @@ def flows(client, tenant, pbx, crm, notify, run_queue):
 @pytest.mark.parametrize(
     ("flow", "modules", "calls"),
     [
-        ("ringing", 32, 45),
+        ("ringing", 32, 46),
         ("missed", 45, 98),
         ("answered", 56, 152),
-        ("click", 20, 32),
-        ("status", 20, 26),
+        ("click", 20, 33),
+        ("status", 20, 27),
         ("sync", 31, 92),
     ],
 )

@@ -17,7 +17,7 @@ from tests import task_queue
 from tests.conftest import IVAN, NUMBER
 from tests.users import create_user
 
-pytestmark = [pytest.mark.one_database]
+pytestmark = [pytest.mark.one_database, pytest.mark.sampled(2)]
 
 NOON = datetime(2026, 7, 15, 12, 0, tzinfo=ZoneInfo("Europe/Moscow"))
 PERIOD = {"first": "2026-07-10", "last": "2026-07-15"}

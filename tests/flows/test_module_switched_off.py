@@ -18,7 +18,7 @@ from tests import html_text
 from tests.conftest import CONTACT, IVAN, NUMBER
 from tests.users import create_user
 
-pytestmark = [pytest.mark.one_database]
+pytestmark = [pytest.mark.one_database, pytest.mark.sampled(2)]
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from tests import html_text
 from tests.conftest import CRM_HOST
 from tests.users import create_user
 
-pytestmark = pytest.mark.one_database
+pytestmark = [pytest.mark.one_database, pytest.mark.sampled(2)]
 
 ENGLISH = {"accept-language": "en"}
 ADD, FILE, LINKS = (f"/admin/tenants/tenant/{path}" for path in ("add/", "from-file/", "from-file/links/"))

@@ -19,7 +19,7 @@ from tests.conftest import IVAN, NUMBER
 from tests.core.test_number_grammars import COUNTRIES, typed_main
 from tests.users import create_user
 
-pytestmark = pytest.mark.one_database
+pytestmark = [pytest.mark.one_database, pytest.mark.sampled(2)]
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from telephony.models import Call, CallLogEntry
 from tests import task_queue
 from tests.conftest import IVAN, NUMBER
 
-pytestmark = [pytest.mark.one_database]
+pytestmark = [pytest.mark.one_database, pytest.mark.sampled(2)]
 
 
 @pytest.fixture

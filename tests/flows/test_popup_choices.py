@@ -12,7 +12,7 @@ from telephony.models import Notification
 from tenants.models import Employee, TransferRules
 from tests.conftest import ANNA, CONTACT, IVAN, NUMBER, PETR
 
-pytestmark = pytest.mark.one_database
+pytestmark = [pytest.mark.one_database, pytest.mark.sampled(2)]
 
 
 @pytest.fixture

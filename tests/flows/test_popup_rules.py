@@ -11,7 +11,7 @@ from telephony.uis.types import Event
 from tenants.models import Employee, TransferRules, VirtualNumber
 from tests.conftest import CONTACT, IVAN, NUMBER, PETR
 
-pytestmark = pytest.mark.one_database
+pytestmark = [pytest.mark.one_database, pytest.mark.sampled(2)]
 
 OTHER_NUMBER = "74950000002"
 IVANS_MOBILE, IVANS_LOGIN, LONG_LOGIN = "79990000011", "612345", "0612345"

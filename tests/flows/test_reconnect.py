@@ -22,6 +22,8 @@ from tests import html_text, task_queue
 from tests.conftest import CONTACT, IVAN, NUMBER
 from tests.users import create_user
 
+pytestmark = pytest.mark.sampled(2)
+
 ENGLISH = {"accept-language": "en"}
 NEW_UIS, NEW_CRM = "new-uis-key", "newApiKey0000000000000000000000"
 Action = AuditLogEntry.Action

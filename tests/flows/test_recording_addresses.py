@@ -17,7 +17,7 @@ from tenants.models import TransferRules
 from tests.conftest import CONTACT, IVAN, NUMBER, PETR
 from tests.users import create_user
 
-pytestmark = pytest.mark.one_database
+pytestmark = [pytest.mark.one_database, pytest.mark.sampled(2)]
 
 HOSTILE = [
     "javascript:alert(1)",

@@ -14,7 +14,7 @@ from telephony.models import Call
 from tenants.models import CrmConnection, Employee
 from tests.conftest import ANNA, CONTACT, IVAN, NUMBER, PETR
 
-pytestmark = [pytest.mark.one_database]
+pytestmark = [pytest.mark.one_database, pytest.mark.sampled(2)]
 
 
 @pytest.fixture

@@ -19,6 +19,8 @@ from tests.conftest import CRM_HOST
 from tests.flows.test_crm_address_gate import PATHS, by_admin, by_client_page, by_command
 from tests.users import create_user
 
+pytestmark = pytest.mark.sampled(1)
+
 ENGLISH = {"accept-language": "en"}
 OTHER_KEY = "second-key-of-the-same-account"
 

@@ -17,7 +17,7 @@ from tests import task_queue
 from tests.conftest import ANNA, CONTACT, IVAN, NUMBER, PETR
 from tests.telephony.uis.test_finish_reasons import REJECTED_CALLER, WORDS
 
-pytestmark = [pytest.mark.one_database, pytest.mark.sampled(5)]
+pytestmark = [pytest.mark.one_database, pytest.mark.sampled(2)]
 
 NOON = datetime(2026, 3, 10, 12, 0, tzinfo=ZoneInfo("Europe/Moscow"))
 OUTSIDE = "79993334455"

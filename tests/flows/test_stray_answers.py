@@ -14,7 +14,7 @@ from tenants.models import CrmConnection, UisConnection
 from tests import task_queue
 from tests.conftest import IVAN, NUMBER
 
-pytestmark = [pytest.mark.one_database]
+pytestmark = [pytest.mark.one_database, pytest.mark.sampled(2)]
 
 REFUSALS = [f"{source} {status}" for status in (400, 401, 403, 404, 405, 410) for source in ("page", "foreign")]
 LATER = [f"foreign {status}" for status in (408, 425, 429, 499, 500, 502, 503, 504, 520, 522, 524, 530)]

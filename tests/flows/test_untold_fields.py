@@ -14,7 +14,7 @@ from tenants.models import Employee, TransferRules, VirtualNumber
 from tests import task_queue
 from tests.conftest import CONTACT, IVAN, NUMBER, PETR
 
-pytestmark = [pytest.mark.one_database, pytest.mark.sampled(5)]
+pytestmark = [pytest.mark.one_database, pytest.mark.sampled(2)]
 
 # How a field is not told; None in place of a value leaves it out.
 UNTOLD = {
