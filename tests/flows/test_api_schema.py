@@ -14,6 +14,8 @@ from connector_project.wsgi import application
 from tenants import api_keys
 from tests.users import create_user
 
+pytestmark = pytest.mark.one_database
+
 # Its address needs a key, and there is no database when tests are collected.
 _schema = SchemaGenerator().get_schema(request=None, public=True)
 api = schemathesis.openapi.from_dict(json.loads(OpenApiJsonRenderer().render(_schema, renderer_context={})))

@@ -21,6 +21,8 @@ from tests import task_queue
 from tests.conftest import ANNA, CONTACT, IVAN, NUMBER, PETR
 from tests.flows.templates import send_every_event
 
+pytestmark = pytest.mark.one_database
+
 DATA_API = "UIS_DATA_API"
 
 

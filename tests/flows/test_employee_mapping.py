@@ -25,6 +25,8 @@ from tests.conftest import ANNA, CONTACT, IVAN, NUMBER, PETR
 from tests.flows.test_schedules import codes, links
 from tests.users import create_user
 
+pytestmark = pytest.mark.one_database
+
 GONE_AFTER = timedelta(minutes=6)
 
 

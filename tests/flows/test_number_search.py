@@ -18,7 +18,7 @@ from tenants.models import Employee
 from tests.conftest import IVAN, NUMBER
 from tests.users import create_user
 
-pytestmark = pytest.mark.sampled(1)
+pytestmark = [pytest.mark.one_database, pytest.mark.sampled(1)]
 
 NUMBER_OF_CUSTOMER = "79261234567"
 ENGLISH = {"accept-language": "en"}

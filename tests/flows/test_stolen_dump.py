@@ -30,6 +30,8 @@ from tests.conftest import CONTACT, IVAN, NUMBER
 from tests.fakes.retailcrm_marketplace import PartnerAccount
 from tests.users import create_user
 
+pytestmark = pytest.mark.one_database
+
 PASSWORD = "x"
 IN_A_MESSAGE = re.compile(r'<code class="admin-link">([^<]+)</code>')
 # Whatever a credential could look like; names, numbers and times are shorter or have other characters.

@@ -23,6 +23,8 @@ from tests import html_text
 from tests.conftest import CONTACT, NUMBER
 from tests.users import create_user
 
+pytestmark = pytest.mark.one_database
+
 ENGLISH = {"accept-language": "en"}
 ALL = [name for name, action in tenant_actions.TENANT_ACTIONS.items() if not action.page]
 

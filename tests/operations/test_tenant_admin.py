@@ -40,7 +40,7 @@ from tenants.status_labels import crm_status, uis_status
 from tests import html_text
 from tests.users import create_user
 
-pytestmark = pytest.mark.sql
+pytestmark = pytest.mark.one_database
 
 ENGLISH, RUSSIAN = {"accept-language": "en"}, {"accept-language": "ru"}
 LIST = "/admin/tenants/tenant/"
