@@ -156,6 +156,7 @@ def _import_past_calls(operator, installation, name):
     expect(start).to_contain_text("3")
     operator_user.take_screenshot("operator-import")
     assert not operator_user.is_wider_than_its_screen()
+    page.locator("input[name=choice][value=ALL]").check()
     start.click()
     expect(page.locator(".admin-done")).to_be_visible()
     installation.until(

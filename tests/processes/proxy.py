@@ -6,6 +6,7 @@ import pwd
 import socket
 import subprocess
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -60,6 +61,14 @@ class Nginx:
 
     def log(self) -> str:
         return (self.directory / "connector.log").read_text() + (self.directory / "connector-error.log").read_text()
+
+    def log_with(self, words: Collection[str]) -> str:
+        """Return the log when all these words are in it: a request is logged after its answer."""
+        ends_at = time.monotonic() + TIMEOUT_SECONDS
+        while missing := set(words) - set((log := self.log()).replace('"', " ").split()):
+            assert time.monotonic() < ends_at, missing
+            time.sleep(0.05)
+        return log
 
     def body_files(self) -> list[str]:
         """Return what nginx wrote of bodies."""
