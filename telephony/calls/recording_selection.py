@@ -1,6 +1,6 @@
 """Selects the recordings of a call, the one for the CRM, and whether to wait for more.
 
-Only URLs on UIS's hosts leave this module, whoever told them: a notification, the report, or a row stored before.
+Only URLs on UIS's hosts leave this module, from any source: a notification, the report, or a row stored before.
 """
 
 from collections.abc import Iterable

@@ -120,7 +120,7 @@ class CrmConnection(Connection):
     def code_of(self, employee: Employee | None) -> str:
         """Return the extension by which the CRM knows this very person; "" if it may be somebody else's there.
 
-        An extension is used again for another person: the CRM takes it for whoever has it in the module then.
+        An extension is used again for another person: the CRM takes it for the one who has it in the module then.
         """
         if employee is None or employee.crm_user_id is None:
             return ""

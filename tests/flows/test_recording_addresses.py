@@ -1,4 +1,4 @@
-"""Only addresses of the client's brand are handed over, fetched or shown as recordings, whoever told them."""
+"""Only addresses of the client's brand are handed over, fetched or shown as recordings, from any source."""
 
 import json
 import threading

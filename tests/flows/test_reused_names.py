@@ -41,7 +41,7 @@ def set_extension(uis_id, extension, **values):
 
 
 def dismiss_petr_and_give_102_to_anna(tenant, crm):
-    """Petr is deleted in UIS, and Anna gets his extension, which the module in the CRM has."""
+    """Petr is deleted in UIS, and Anna gets that extension, which the module in the CRM has."""
     crm.add_user(31, first_name="Анна")
     petr = Employee.objects.get(tenant=tenant, uis_id=PETR)
     petr.is_dismissed = True
