@@ -19,6 +19,8 @@ from tenants.models import CrmConnection, UisConnection
 from tests import task_queue
 from tests.conftest import CONTACT, IVAN, NUMBER, PETR
 
+pytestmark = pytest.mark.one_database
+
 
 @pytest.fixture
 def clock():

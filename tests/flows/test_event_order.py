@@ -18,7 +18,7 @@ from tenants.models import Employee, TransferRules
 from tests import task_queue
 from tests.conftest import ANNA, CONTACT, IVAN, NUMBER, PETR
 
-pytestmark = pytest.mark.usefixtures("real_debounce")
+pytestmark = [pytest.mark.one_database, pytest.mark.usefixtures("real_debounce")]
 
 
 @pytest.fixture

@@ -31,6 +31,8 @@ from tests.conftest import ANNA, CONTACT, IVAN, NUMBER, PETR
 from tests.flows.upload_hooks import while_uploading
 from tests.users import create_user
 
+pytestmark = pytest.mark.one_database
+
 ENGLISH = {"accept-language": "en"}
 RUSSIAN = {"accept-language": "ru"}
 

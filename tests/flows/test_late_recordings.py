@@ -20,7 +20,7 @@ from tests.conftest import CONTACT, IVAN, NUMBER, PETR
 from tests.fakes import uis_recordings
 from tests.users import create_user
 
-pytestmark = pytest.mark.sampled(2)
+pytestmark = [pytest.mark.one_database, pytest.mark.sampled(2)]
 
 MINUTES, HOURS, DAYS = timedelta(minutes=4), timedelta(hours=5), timedelta(days=3)
 

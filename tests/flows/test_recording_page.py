@@ -18,6 +18,8 @@ from tests.conftest import CONTACT, IVAN, NUMBER, PETR
 from tests.fakes import uis_recordings
 from tests.users import create_user
 
+pytestmark = pytest.mark.one_database
+
 ENGLISH = {"accept-language": "en"}
 
 

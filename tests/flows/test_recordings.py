@@ -20,6 +20,8 @@ from tenants.models import AuditLogEntry, Tenant, TransferRules, UisConnection
 from tests.conftest import CONTACT, IVAN, NUMBER, PETR
 from tests.fakes import uis_recordings
 
+pytestmark = pytest.mark.one_database
+
 OURS = TransferRules.RecordingLink.OURS
 SLOTS = 4
 
