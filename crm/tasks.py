@@ -14,6 +14,7 @@ from crm import (
     key_verification,
     module_state,
     outdated_modules,
+    renamed_accounts,
     status_sync,
     unconnected_clicks,
     upload_verification,
@@ -57,6 +58,10 @@ def register_module(tenant_id: int) -> None:
         integration_module.register(tenant, client_factory.crm_client(tenant.crm), now=timezone.now())
 
     _run_for_tenant(tenant_id, register)
+
+
+def look_at_reported_address(tenant_id: int) -> None:
+    renamed_accounts.look(tenant_id, now=timezone.now())
 
 
 def verify_uploads(tenant_id: int) -> None:
@@ -109,8 +114,9 @@ def enqueue_due_work() -> None:
 
 
 def probe_all() -> None:
-    """Every five minutes: probe the CRM connections that are suspended."""
+    """Every five minutes: probe the CRM connections that are suspended, and the addresses that the CRM reported."""
     CrmConnection.forget_unused(now=timezone.now())
+    renamed_accounts.enqueue_due()
     Tenant.objects.live().filter(crm__denied_at__isnull=False).enqueue_each(CrmConnection.PROBE_TASK)
 
 

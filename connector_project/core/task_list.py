@@ -24,6 +24,7 @@ TASKS = frozenset(
         "crm.tasks.enqueue_due_work",
         "crm.tasks.find_owners",
         "crm.tasks.link_users",
+        "crm.tasks.look_at_reported_address",
         "crm.tasks.probe",
         "crm.tasks.probe_all",
         "crm.tasks.push_statuses",
