@@ -256,7 +256,7 @@ def test_client_whose_leaving_meets_a_conflict_is_disconnected(tenant, monkeypat
 def test_callback_that_meets_a_conflict_is_done(client, tenant, monkeypatch, is_active):
     if is_active:
         tenant.crm.suspend("telephony_off", "off", subject="switched_off", now=timezone.now())
-    monkeypatch.setattr(callbacks, "_update_address", fail_first(lambda *_args: None))
+    monkeypatch.setattr(callbacks, "_note_address", fail_first(lambda *_args: None))
     form = {"clientId": tenant.crm.client_id, "activity": json.dumps({"active": is_active, "freeze": False})}
     assert client.post(f"/hooks/retailcrm/{tenant.crm.hook}/activity/", form).status_code == 200
     tenant.crm.refresh_from_db()
