@@ -210,6 +210,7 @@ class CallEvidence:
             "external_id": self.external_id,
             "is_internal": self._is_internal(contact),
             "rung_employee_ids": self.rung_employee_ids,
+            "after_wait_seconds": self._after_wait_seconds(),
             "links": tuple(event for event in self.events if isinstance(event, RecordingEvent) and event.link),
         }
 
@@ -237,6 +238,17 @@ class CallEvidence:
             stated = {event.is_internal for event in self.all}
             return True in stated or False not in stated
         return any(event.is_internal and not phone_numbers.is_internal(event.contact) for event in self.all)
+
+    def _after_wait_seconds(self) -> int:
+        """How long the call went on after the wait, by the ends without a talk that tell both durations."""
+        return max(
+            (
+                end.total_seconds - end.wait_seconds
+                for end in self.ends
+                if end.total_seconds is not None and end.wait_seconds is not None and end.talk_seconds == 0
+            ),
+            default=0,
+        )
 
     def _rings(self) -> list[datetime]:
         return [event.happened_at for event in self.events if isinstance(event, RingingEvent) and event.happened_at]

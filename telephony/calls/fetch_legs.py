@@ -15,7 +15,7 @@ from connector_project.core.jobs import CLOCKS_APART
 from connector_project.core.task_queue import enqueue
 from connector_project.core.untrusted_input import parse_id
 from telephony import api_quota, client_factory, outgoing_requests, task_names
-from telephony.calls import pipeline, recording_selection, steps
+from telephony.calls import pipeline, recording_selection, steps, voice_mail
 from telephony.calls.evidence import CLICK_TO_CALL_PREFIX, load, updated
 from telephony.calls.legs import record_ids
 from telephony.calls.resolution import ResolutionStatus
@@ -157,10 +157,13 @@ class _UisReply:
         return cls(legs, rows, denied=denied)
 
     def wants_row(self, call: Call) -> bool:
-        """Whether the report row is asked for: it has what the legs lack, and a recording of all talks."""
+        """Whether the report row is asked for: it has what the legs lack, and a recording of all talks.
+
+        That of a missed call is asked for again, until it has the voice mail that the call waits for.
+        """
         legs = self.legs.get(call.session_id, [])
         is_wanted = len(record_ids(legs)) > 1 or self._lacks(call) or _leaves_unknown(call, legs)
-        return is_wanted and not _has_row(call)
+        return is_wanted and (call.is_missed or not _has_row(call))
 
     def shows_nothing(self, call: Call) -> bool:
         """Whether UIS was asked for both, and neither report has the call."""
@@ -195,6 +198,8 @@ def _on_error(call: Call, exc: http_client.RemoteError, *, uis: UisConnection, n
     """Return what becomes of a call after a UIS error. `uis` has counted the error; the call's own copy has not."""
     if call.has_legs and now >= recording_selection.deadline(call):
         return _advanced(call)  # Only the recording was missing, and its deadline has passed.
+    if call.is_missed and not isinstance(exc, http_client.RemoteUnavailable | http_client.AccessDenied):
+        return _advanced(call)  # It is decided, and UIS has no answer to whether there is a voice mail.
     match exc:
         case http_client.RemoteUnavailable(code=errors.LIMIT):
             until = now + timedelta(seconds=exc.wait or 60)
@@ -220,7 +225,7 @@ def _evaluate(call: Call, *, found: _UisReply, known: Sources, choices: RuleSet,
         is_early = bool(legs) or call.attempts < WAIT_FOR_LEGS_ATTEMPTS
         return Retried(reason=FailureReason.LEGS_NOT_READY if is_early else FailureReason.UNKNOWN_TO_UIS)
     changes = pipeline.apply_resolution(call, resolution, owner=owner)
-    changes |= {"uis_snapshot": call.uis_snapshot, "has_legs": True}
+    changes |= {"uis_snapshot": call.uis_snapshot, "has_legs": bool(legs) or is_asked or _has_row(call)}
     changes["awaits_recording"] = recording_selection.is_incomplete(call, resolution, known.staff)
     # Without one here, the row keeps what a notification may have set during the request.
     if url := recording_selection.url(call, resolution):
@@ -228,6 +233,9 @@ def _evaluate(call: Call, *, found: _UisReply, known: Sources, choices: RuleSet,
     if skipped_by := call.skipping_rule(choices, now=now):
         return Moved(state=State.SKIPPED, changes={**changes, "skip_reason": skipped_by})
     changes["skip_reason"] = ""
+    if voice_mail.is_awaited(call, resolution, known.staff, now=now) and not found.denied:
+        until = voice_mail.next_check_at(call, now=now)
+        return Postponed(until=until, reason=FailureReason.VOICE_MAIL_NOT_READY, changes=changes)
     if recording_selection.is_awaited(call, resolution, known.staff, now=now):
         until = _next_check_at(call, now=now)
         return Postponed(until=until, reason=FailureReason.RECORDING_NOT_READY, changes=changes)

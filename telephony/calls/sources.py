@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.db.models import F, FilteredRelation, Q, TextField
@@ -71,12 +72,14 @@ class StaffDirectory:
 
     employees: dict[int, Employee]
     numbers: frozenset[str]
+    voice_mails: Mapping[str, datetime]  # when the report last showed one, by virtual number
 
     @classmethod
     def for_tenant(cls, tenant: Tenant) -> "StaffDirectory":
         """Load the directory. Two queries."""
         employees = {employee.uis_id: employee for employee in Employee.objects.filter(tenant=tenant)}
-        return cls(employees, frozenset(VirtualNumber.objects.filter(tenant=tenant).values_list("number", flat=True)))
+        numbers = dict(VirtualNumber.objects.filter(tenant=tenant).values_list("number", "voice_mail_at"))
+        return cls(employees, frozenset(numbers), {number: at for number, at in numbers.items() if at is not None})
 
     @property
     def own_numbers(self) -> frozenset[str]:

@@ -11,7 +11,7 @@ from django.db.models import Count
 
 from connector_project.core import local_dates
 from telephony import client_factory
-from telephony.calls import pipeline, sweep
+from telephony.calls import pipeline, sweep, voice_mail
 from telephony.calls.filters import HAS_RECORDING
 from telephony.calls.sources import Sources
 from telephony.models import Call, Step
@@ -177,6 +177,7 @@ def _compare(
     compared.is_complete &= not failed
     corrected = corrections.correct(tenant, known, sessions, now=now)
     stats.set_report_dates(tenant, reported_calls)
+    voice_mail.learn(tenant, reported_calls)
     if found or corrected:
         sweep.resume_due(tenant_id=tenant.pk, now=now)
     _count_rows(tenant, sessions, compared, since=found_since or now)

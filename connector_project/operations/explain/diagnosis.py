@@ -1,6 +1,6 @@
 """Why a call is in its state, what happens next, and what else went wrong: a pop-up, a manager, a recording. Pure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from statistics import median
 
@@ -12,7 +12,7 @@ from connector_project.core.check_results import Responsible, Text
 from connector_project.operations.alerts import denials
 from connector_project.operations.explain import labels, templates
 from connector_project.operations.explain.data import FAULTS, CallData, Diagnosis
-from telephony.calls import recording_selection
+from telephony.calls import recording_selection, voice_mail
 from telephony.models import Call, FailureReason, Notification, Step
 from telephony.models.choices import CRM_STATES, UIS_STATES
 from tenants import datetime_display
@@ -27,6 +27,17 @@ _NEXT_STEPS: Mapping[str, Text] = {
     State.FETCHING_LEGS: gettext_lazy("Legs and recording will be requested from UIS: %(moment)s."),
     State.RESOLVING_OWNER: gettext_lazy("The CRM will be asked for the customer's manager: %(moment)s."),
     State.READY: gettext_lazy("The call will be uploaded to the CRM: %(moment)s."),
+}
+# What a call that waits for something says of its end, and when that is.
+_LATEST: Mapping[str, tuple[Text, Callable[[Call], datetime]]] = {
+    FailureReason.RECORDING_NOT_READY: (
+        gettext_lazy("Without a recording it is uploaded at %(moment)s at the latest."),
+        recording_selection.deadline,
+    ),
+    FailureReason.VOICE_MAIL_NOT_READY: (
+        gettext_lazy("Without a voice mail it is uploaded at %(moment)s at the latest."),
+        voice_mail.deadline,
+    ),
 }
 _POPUP_RESPONSIBLE: Mapping[str, Responsible] = {
     Reason.PAUSED: Responsible.OPERATOR,
@@ -85,10 +96,8 @@ def _upcoming(data: CallData, at: datetime | None) -> str:
 
     moment = shown(at) if at and at > data.now else _("within a minute")
     message = str(_NEXT_STEPS[data.call.state]) % {"moment": moment}
-    if data.call.reason != FailureReason.RECORDING_NOT_READY:
-        return message
-    latest = _("Without a recording it is uploaded at %(moment)s at the latest.")
-    return f"{message} {latest % {'moment': shown(recording_selection.deadline(data.call))}}"
+    latest = _LATEST.get(data.call.reason)
+    return f"{message} {latest[0] % {'moment': shown(latest[1](data.call))}}" if latest else message
 
 
 def _skipped(data: CallData) -> Diagnosis:
@@ -227,9 +236,15 @@ def _nobody_rang(data: CallData) -> Iterator[Diagnosis]:
 def _recording(data: CallData) -> Iterator[Diagnosis]:
     """Why the CRM has no recording of a talk, or a link that plays none."""
     call, person = data.call, data.call.employee
-    if not call.is_answered or call.state != State.UPLOADED:
+    if call.state != State.UPLOADED:
         return
-    if recording_selection.was_passed(call, data.log_entries):
+    has_link = recording_selection.was_passed(call, data.log_entries)
+    if call.is_missed and call.recording_url and call.tenant.rules.send_recording and not has_link:
+        message = _("UIS had the voice mail only after the upload, so the CRM has no link: play it here.")
+        yield Diagnosis("VOICE_MAIL_LATE", message, responsible=Responsible.UIS)
+    if not call.is_answered:
+        return
+    if has_link:
         if not call.recording_url:
             yield _late_recording(data)
     elif not call.tenant.rules.send_recording:

@@ -22,6 +22,7 @@ from telephony.webhooks import status
 
 Outcome, Reason = Notification.Outcome, Notification.Reason
 _TAKEN_BY = {Step.FETCH_LEGS: "uis", Step.RECONCILE: "uis", Step.UPLOAD: "crm", Step.RESOLVE_OWNER: "crm"}
+_WAITS = {FailureReason.DEBOUNCE, FailureReason.RECORDING_NOT_READY, FailureReason.VOICE_MAIL_NOT_READY}
 LONGEST_FORMATTED = 100_000  # characters: deep nesting would be mostly indentation
 _EVIDENCE_STEPS = (Step.RECEIVED, Step.EVALUATE, Step.FETCH_LEGS, Step.RESOLVE_OWNER, Step.RECONCILE)
 
@@ -179,7 +180,7 @@ def _log_entry(data: CallData, entry: CallLogEntry) -> TimelineEntry:
         ms=entry.duration_ms,
         took_by=SYSTEMS[_TAKEN_BY.get(Step(entry.step), "connector")],
         parts=_sent_fields(data, entry) if entry.step == Step.UPLOAD and entry.details else (),
-        is_fault=bool(entry.reason) and entry.reason not in {FailureReason.DEBOUNCE, FailureReason.RECORDING_NOT_READY},
+        is_fault=bool(entry.reason) and entry.reason not in _WAITS,
     )
 
 
