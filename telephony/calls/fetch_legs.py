@@ -6,17 +6,14 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import transaction
 from structlog.contextvars import bind_contextvars
 
 from connector_project.core import http_client
 from connector_project.core.encrypted_fields import Undecryptable
 from connector_project.core.jobs import CLOCKS_APART
-from connector_project.core.task_queue import enqueue
-from connector_project.core.untrusted_input import parse_id
-from telephony import api_quota, client_factory, outgoing_requests, task_names
-from telephony.calls import pipeline, recording_selection, steps, voice_mail
-from telephony.calls.evidence import CLICK_TO_CALL_PREFIX, load, updated
+from telephony import api_quota, client_factory, outgoing_requests
+from telephony.calls import legs_news, pipeline, recording_selection, steps, voice_mail
+from telephony.calls.evidence import load, updated
 from telephony.calls.legs import record_ids
 from telephony.calls.resolution import ResolutionStatus
 from telephony.calls.sources import Sources
@@ -86,6 +83,7 @@ def _fetch(claimed: list[Call], *, now: datetime) -> None:
         batch = steps.skip_expired(claimed, before=window, now=now)
     if not batch:
         return tenant.uis.return_half_open()
+    found, without_talk = None, [call for call in batch if call.is_lost is not False]  # by their notifications
     try:
         found = _UisReply.fetch_batch(batch, _client(batch), now=now)
     except http_client.RemoteError as exc:
@@ -99,18 +97,9 @@ def _fetch(claimed: list[Call], *, now: datetime) -> None:
             batch, functools.partial(_evaluate, found=found, known=known, choices=choices, now=now)
         )
     steps.finish(results, Step.FETCH_LEGS, started=started, now=now, details=pipeline.owner_rules(batch))
-    _report_clicks(batch)
+    if without_talk and found:
+        legs_news.tell(without_talk, shown={*found.legs, *found.rows}, now=now)
     return None
-
-
-def _report_clicks(batch: Sequence[Call]) -> None:
-    """Queue a check of each click whose call nobody answered: the phone of who clicked may not have rung."""
-    unanswered = (call for call in batch if call.command_external_id and not call.talk_seconds)
-    clicks = [parse_id(call.command_external_id.removeprefix(CLICK_TO_CALL_PREFIX)) for call in unanswered]
-    for command_id in clicks:
-        if command_id is not None:
-            with transaction.atomic():
-                enqueue(task_names.CHECK_STARTED_CLICK, command_id, queue="fast")
 
 
 def _client(batch: Sequence[Call]) -> UisClient:
@@ -233,7 +222,7 @@ def _evaluate(call: Call, *, found: _UisReply, known: Sources, choices: RuleSet,
     if skipped_by := call.skipping_rule(choices, now=now):
         return Moved(state=State.SKIPPED, changes={**changes, "skip_reason": skipped_by})
     changes["skip_reason"] = ""
-    if voice_mail.is_awaited(call, resolution, known.staff, now=now) and not found.denied:
+    if resolution.is_lost and not found.denied and voice_mail.is_awaited(call, resolution, known.staff, now=now):
         until = voice_mail.next_check_at(call, now=now)
         return Postponed(until=until, reason=FailureReason.VOICE_MAIL_NOT_READY, changes=changes)
     if recording_selection.is_awaited(call, resolution, known.staff, now=now):

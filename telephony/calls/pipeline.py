@@ -212,6 +212,14 @@ def asks_report(call: Call, resolution: CallResolution, staff: StaffDirectory, *
     return not (call.has_legs and resolution.status == ResolutionStatus.COMPLETE)
 
 
+def will_ask_report(call: Call, known: Sources, *, now: datetime) -> bool:
+    """Whether UIS's report is asked after the debounce of this call, by what is known now. Changes only this copy."""
+    resolution, owner = known.resolve(call)
+    changes = apply_resolution(call, resolution, owner=owner)
+    following = _next(call, resolution, call.tenant.rules.rule_set(), known.staff, changes=changes, now=now)
+    return following.state == State.FETCHING_LEGS
+
+
 def _next(
     call: Call,
     resolution: CallResolution,

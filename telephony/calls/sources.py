@@ -9,7 +9,7 @@ from django.db.models import F, FilteredRelation, Q, TextField
 from django.db.models.functions import Cast
 
 from telephony.calls import stored_events
-from telephony.calls.evidence import CallEvidence, load
+from telephony.calls.evidence import load
 from telephony.calls.resolution import CallResolution, resolve
 from telephony.models import Call, Notification
 from telephony.uis.types import CallEvent
@@ -46,11 +46,6 @@ class _UnreadableEvents(Sequence[CallEvent]):
 
     def __getitem__(self, _index: Any) -> Any:
         raise self._error
-
-
-def notified_evidence(tenant: Tenant, session_id: int) -> CallEvidence:
-    """Return the evidence in a call's notifications alone. One query."""
-    return CallEvidence(events_by_session(tenant, [session_id])[session_id], row=None, own_numbers=())
 
 
 def find_parties(tenant: Tenant, employee_id: int, numbers: Collection[str]) -> tuple[Employee | None, frozenset[str]]:

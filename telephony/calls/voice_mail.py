@@ -46,11 +46,11 @@ def needs_report(call: Call, resolution: CallResolution, staff: StaffDirectory, 
 
 
 def is_awaited(call: Call, resolution: CallResolution, staff: StaffDirectory, *, now: datetime) -> bool:
-    """Whether a missed call waits for a voice mail that the report does not show so far."""
-    if not call.is_missed or not call.tenant.rules.send_recording or now >= deadline(call):
+    """Whether a call that is missed waits for a voice mail that the report does not show so far."""
+    if not call.tenant.rules.send_recording or now >= deadline(call) or not _may_exist(resolution, staff, now=now):
         return False
     row = load(call.uis_snapshot).row
-    return not (row and row.voice_mail_ids) and _may_exist(resolution, staff, now=now)
+    return not (row and row.voice_mail_ids)
 
 
 def _may_exist(resolution: CallResolution, staff: StaffDirectory, *, now: datetime) -> bool:

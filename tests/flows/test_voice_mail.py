@@ -12,7 +12,6 @@ from django.utils import timezone
 from connector_project.operations.explain import explain
 from connector_project.operations.explain.data import MASKED
 from telephony import tasks
-from telephony.calls import voice_mail
 from telephony.models import Call, CallLogEntry, Notification
 from tenants.models import Employee, TransferRules, VirtualNumber
 from tests import task_queue
@@ -321,7 +320,3 @@ def test_miss_whose_worker_died_is_uploaded(notify, crm, uis_world, leave, minut
         task_queue.drain()
     minutes(6)
     assert [("recordUrl" in call, call["result"]) for call in crm.calls] == [(False, "no answer")]
-
-
-def test_wait_is_short():
-    assert voice_mail.WAIT <= timedelta(minutes=2)

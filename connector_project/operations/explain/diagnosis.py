@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy
 
 from connector_project.core.check_results import Responsible, Text
 from connector_project.operations.alerts import denials
-from connector_project.operations.explain import labels, templates
+from connector_project.operations.explain import labels, recordings, templates
 from connector_project.operations.explain.data import FAULTS, CallData, Diagnosis
 from telephony.calls import recording_selection, voice_mail
 from telephony.models import Call, FailureReason, Notification, Step
@@ -86,7 +86,14 @@ def next_step(data: CallData) -> tuple[str, datetime | None]:
 def find_warnings(data: CallData) -> list[Diagnosis]:
     """Return the other problems, each once: what did not fail the call, but cost something."""
     of_templates = (*templates.find_unreadable(data), *templates.find_untold(data))
-    found = [*_of_call(data), *of_templates, *_zone(data), *_popups(data), *_nobody_rang(data), *_recording(data)]
+    found = [
+        *_of_call(data),
+        *of_templates,
+        *_zone(data),
+        *_popups(data),
+        *_nobody_rang(data),
+        *recordings.find_missing(data),
+    ]
     return list(dict.fromkeys(found))
 
 
@@ -231,43 +238,3 @@ def _nobody_rang(data: CallData) -> Iterator[Diagnosis]:
         reasons = [labels.finish_reason(leg.finish_reason) for leg in legs if leg.finish_reason]
         detail = _("Reason given by UIS: %(reason)s.") % {"reason": reasons[-1]} if reasons else ""
         yield Diagnosis("NOBODY_RANG", f"{message} {detail}".strip())
-
-
-def _recording(data: CallData) -> Iterator[Diagnosis]:
-    """Why the CRM has no recording of a talk, or a link that plays none."""
-    call, person = data.call, data.call.employee
-    if call.state != State.UPLOADED:
-        return
-    has_link = recording_selection.was_passed(call, data.log_entries)
-    if call.is_missed and call.recording_url and call.tenant.rules.send_recording and not has_link:
-        message = _("UIS had the voice mail only after the upload, so the CRM has no link: play it here.")
-        yield Diagnosis("VOICE_MAIL_LATE", message, responsible=Responsible.UIS)
-    if not call.is_answered:
-        return
-    if has_link:
-        if not call.recording_url:
-            yield _late_recording(data)
-    elif not call.tenant.rules.send_recording:
-        yield Diagnosis("RECORDING_NOT_PASSED", _("By the rules, the recording link is not sent."))
-    elif call.recording_url:
-        message = _("UIS had a recording only after the upload, without a link: play it here.")
-        yield Diagnosis("RECORDING_LATE", message, responsible=Responsible.UIS)
-    elif person is not None and not recording_selection.is_recorded(person.recording_mode, call.direction):
-        message = _("UIS does not record the calls of %(person)s: recording is switched off there.")
-        yield Diagnosis("RECORDING_OFF", message % {"person": data.person(person)}, responsible=Responsible.CLIENT)
-    else:
-        message = _("UIS had no recording: the call was uploaded without a link.")
-        yield Diagnosis("RECORDING_LATE", message, responsible=Responsible.UIS)
-
-
-def _late_recording(data: CallData) -> Diagnosis:
-    """The CRM has our link, but UIS has no recording so far."""
-    until = recording_selection.expected_until(data.call)
-    if data.call.awaits_recording and data.now < until:
-        message = _(
-            "UIS has no recording yet. The link in the CRM plays it when it comes; until %(moment)s it says so."
-        )
-        moment = datetime_display.format_short(data.call.tenant, until, now=data.now)
-        return Diagnosis("RECORDING_LATE", message % {"moment": moment}, responsible=Responsible.UIS)
-    message = _("UIS never had a recording, so the link in the CRM is withdrawn. It works again if one comes.")
-    return Diagnosis("RECORDING_NEVER_CAME", message, responsible=Responsible.UIS)

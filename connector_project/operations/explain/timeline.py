@@ -15,10 +15,12 @@ from connector_project.operations.explain.data import (
     TimelineEntry,
     elapsed_ms,
 )
+from crm import popup_ends
 from crm.models import Popup
 from telephony.models import Call, CallLogEntry, FailureReason, Notification, Result, Step
 from telephony.uis.types import CallLeg
 from telephony.webhooks import status
+from tenants import datetime_display
 
 Outcome, Reason = Notification.Outcome, Notification.Reason
 _TAKEN_BY = {Step.FETCH_LEGS: "uis", Step.RECONCILE: "uis", Step.UPLOAD: "crm", Step.RESOLVE_OWNER: "crm"}
@@ -137,6 +139,12 @@ def _popups(data: CallData) -> Iterator[TimelineEntry]:
             message = _("The pop-up of %(person)s was closed: %(how)s.")
             params = {"person": data.person(popup.employee), "how": popup.get_hangup_display()}
             yield TimelineEntry(at=popup.closed_at, step="POPUP_CLOSED", message=message % params)
+        if popup.close_by:
+            message = _("The pop-up of %(person)s will be closed when UIS tells why nobody talked, by %(moment)s.")
+            moment = datetime_display.format_with_seconds(data.call.tenant, popup.close_by, now=data.now)
+            params = {"person": data.person(popup.employee), "moment": moment}
+            at = popup.close_by - popup_ends.REASON_WAIT
+            yield TimelineEntry(at=at, step="POPUP_WAITS", message=message % params)
 
 
 def _popup_sent(data: CallData, popup: Popup) -> TimelineEntry:
