@@ -41,7 +41,7 @@ class Step(Choices):
     REOPENED = "REOPENED", _("reopened: UIS told more about the skipped call")
     WAIT_ENDED = "WAIT_ENDED", _("the wait for a voice mail is over")
     LATE_RECORDING = "LATE_RECORDING", _("a recording came after the upload")
-    LATE_ANSWER = "LATE_ANSWER", _("a talk was reported after the upload as missed; the CRM accepts no correction")
+    LATE_ANSWER = "LATE_ANSWER", _("an answer was reported after the upload without one; the CRM accepts no correction")
 
 
 class Direction(Choices):

@@ -31,6 +31,7 @@ LONGEST_DELAY = timedelta(days=1)  # of one that names the call
 UNREADABLE_SHOWN = 20
 REQUESTS_SHOWN = 50  # the newest
 SLOW_MS = 1000  # slower than this, the customer speaks before the pop-up is shown
+TALK_EVENTS = {Event.TALK_STARTED, Event.TALK_FINISHED, Event.RECORDED}
 POPUP_EVENTS = {Event.WAITING, Event.OUTGOING}
 # A pop-up that was no longer needed is no fault.
 FAULTS = set(Reason) - {
@@ -197,6 +198,18 @@ class CallData:
     def own_unreadable(self) -> list[Notification]:
         """Unreadable notifications that name this call."""
         return [stored for stored in self.unreadable if unreadable.names(stored, self.call.session_id)]
+
+    @cached_property
+    def has_talk(self) -> bool:
+        """Whether a notification, the report or a leg tells of a talk, whatever the call was decided by."""
+        row, legs = self.uis_snapshot.row, self.uis_snapshot.legs
+        parsed = (one.parsed_event["values"] for one in self.notifications if one.parsed_event)
+        return (
+            any(stored.event in TALK_EVENTS for stored in self.notifications)
+            or any(values.get("talk_seconds") for values in parsed)
+            or bool(row and row.talk_seconds)
+            or any(leg.is_talked for leg in legs)
+        )
 
     @property
     def rings_without_popup(self) -> list[Notification]:
