@@ -11,7 +11,8 @@ from django.utils.translation import gettext_lazy
 from connector_project.core.check_results import Responsible, Text
 from connector_project.operations.alerts import denials
 from connector_project.operations.explain import labels, recordings, templates
-from connector_project.operations.explain.data import FAULTS, CallData, Diagnosis
+from connector_project.operations.explain.data import FAULTS, CallData
+from connector_project.operations.explain.parts import Diagnosis
 from telephony.calls import recording_selection, voice_mail
 from telephony.models import Call, FailureReason, Notification, Step
 from telephony.models.choices import CRM_STATES, UIS_STATES
@@ -183,7 +184,8 @@ def _of_call(data: CallData) -> Iterator[Diagnosis]:
         message = _("The current rules would upload it: press “Retry”.")
         yield Diagnosis("RULE_CHANGED", message, responsible=Responsible.OPERATOR)
     if any(entry.step == Step.LATE_ANSWER for entry in data.log_entries):
-        yield Diagnosis("LATE_ANSWER", _late_answer(data), responsible=Responsible.UIS)
+        message = labels.late_answer(is_served=call.direction == "in" and not data.has_talk)
+        yield Diagnosis("LATE_ANSWER", message, responsible=Responsible.UIS)
     if call.origin == Call.Origin.REPORT and not (data.notifications or data.own_unreadable):
         message = _("UIS sent no notification of this call: it was found in UIS's report, too late for a pop-up.")
         yield Diagnosis("NO_NOTIFICATIONS", message, responsible=Responsible.CLIENT)
@@ -191,16 +193,6 @@ def _of_call(data: CallData) -> Iterator[Diagnosis]:
     if person and not is_linked and call.state != State.SKIPPED and person.linked_by != Employee.LinkedBy.NOT_NEEDED:
         message = _("%(person)s is not linked to a CRM user: the call has no manager in the CRM.")
         yield Diagnosis("NOT_LINKED", message % {"person": data.person(person)}, responsible=Responsible.OPERATOR)
-
-
-def _late_answer(data: CallData) -> str:
-    """Return what was reported too late: a talk, or UIS's word that the call was served without one."""
-    if data.call.direction == "in" and not data.has_talk:
-        return _(
-            "After the upload as missed UIS said that the call is not lost: a menu or an informer served the caller. "
-            "The CRM accepts no correction."
-        )
-    return labels.sentence(Step.LATE_ANSWER.label)
 
 
 def _zone(data: CallData) -> Iterator[Diagnosis]:

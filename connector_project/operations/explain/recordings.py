@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from django.utils.translation import gettext as _
 
 from connector_project.core.check_results import Responsible
-from connector_project.operations.explain.data import CallData, Diagnosis
+from connector_project.operations.explain.data import CallData
+from connector_project.operations.explain.parts import Diagnosis
 from telephony.calls import recording_selection
 from telephony.models import State
 from tenants import datetime_display

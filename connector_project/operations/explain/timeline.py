@@ -7,14 +7,8 @@ from itertools import chain
 from django.utils.translation import gettext as _
 
 from connector_project.operations.explain import labels
-from connector_project.operations.explain.data import (
-    FAULTS,
-    SYSTEMS,
-    CallData,
-    PopupTiming,
-    TimelineEntry,
-    elapsed_ms,
-)
+from connector_project.operations.explain.data import FAULTS, CallData
+from connector_project.operations.explain.parts import SYSTEMS, PopupTiming, TimelineEntry, elapsed_ms
 from crm import popup_ends
 from crm.models import Popup
 from telephony.models import Call, CallLogEntry, FailureReason, Notification, Result, Step
