@@ -14,6 +14,7 @@ from crm import (
     key_verification,
     module_state,
     outdated_modules,
+    popup_ends,
     renamed_accounts,
     status_sync,
     unconnected_clicks,
@@ -45,6 +46,15 @@ def tell_refused_click(command_id: int) -> None:
 
 def check_started_click(command_id: int) -> None:
     unconnected_clicks.check(command_id, now=timezone.now())
+
+
+def enqueue_popup_ends() -> None:
+    """Every two seconds: enqueue the closing of pop-ups that have waited long enough for the reason."""
+    popup_ends.enqueue_due(now=timezone.now())
+
+
+def close_popups(tenant_id: int) -> None:
+    popup_ends.close_waiting(tenant_id, now=timezone.now())
 
 
 def link_users(tenant_id: int) -> None:
@@ -104,6 +114,8 @@ def enqueue_due_work() -> None:
     """Every minute: enqueue what was lost, left by a dead worker, or must be read again."""
     sweeps.run_all(
         Popup.objects.fail_unsent,
+        Popup.objects.forget_unclosed,
+        popup_ends.enqueue_due,
         commands.resume_pending,
         click_refusals.enqueue_due,
         user_linking.enqueue_due,

@@ -11,6 +11,7 @@ RUN_BULK_ACTION = "telephony.tasks.run_bulk_action"
 
 PROCESS_NOTIFICATION = "connector_project.operations.tasks.process_notification"
 RESOLVE_OWNERS = "crm.tasks.find_owners"
+CLOSE_POPUPS = "crm.tasks.close_popups"
 CHECK_STARTED_CLICK = "crm.tasks.check_started_click"
 UPLOAD_CALLS = "crm.tasks.upload_calls"
 LINK_USERS = "crm.tasks.link_users"
