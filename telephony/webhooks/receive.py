@@ -1,4 +1,4 @@
-"""Stores webhooks as they arrive, in one statement; a worker reads them."""
+"""Stores webhooks as they arrive; a worker reads them."""
 
 import hashlib
 from datetime import datetime, timedelta
@@ -9,11 +9,11 @@ from django.db.models import F
 
 from connector_project.core import jobs
 from connector_project.core.networks import LONGEST_ADDRESS
-from connector_project.core.task_queue import enqueue_committed
+from connector_project.core.task_queue import enqueue_first, entry_transaction
 from telephony import task_names
 from telephony.models import Notification
 from telephony.models.notification import LONGEST_EVENT
-from telephony.webhooks import refusals
+from telephony.webhooks import refusals, store_statement
 from tenants.models import Tenant, UisConnection
 
 OK, UNKNOWN = 200, 404
@@ -21,27 +21,6 @@ OK, UNKNOWN = 200, 404
 WINDOW, WINDOWS_PER_MINUTE = timedelta(seconds=10), 6
 RETRY_AFTER_SECONDS = 10  # of an answer 429
 BAD_CHARSET = Notification.Reason.BAD_CHARSET.value
-
-# `repeats` tells a new row (0) from a repeated request, whose row was stored before.
-STORE = """
-INSERT INTO telephony_notification
-    (tenant_id, via_old_hook, received_at, event_in_url, query, body, digest, source, next_attempt_at,
-     repeats, attempts, event, outcome, reason, detail)
-SELECT tenant_id, hook_digest <> %(hook)s, %(now)s, %(event)s, %(query)s, %(body)s, %(digest)s, %(source)s,
-       %(next_attempt_at)s,
-       0, 0, '', 'RECEIVED', %(reason)s, ''
-FROM tenants_uisconnection
-WHERE (hook_digest = %(hook)s OR (old_hook_digest = %(hook)s AND old_hook_until > %(now)s))
-  AND (limited_until IS NULL OR limited_until <= %(now)s)
-ON CONFLICT (tenant_id, digest) DO UPDATE SET
-    repeats = telephony_notification.repeats + 1,
-    window_repeats = CASE WHEN telephony_notification.repeat_window = %(window)s
-                          THEN telephony_notification.window_repeats + 1 ELSE 1 END,
-    minute_repeats = CASE WHEN telephony_notification.repeat_window / %(per_minute)s = %(window)s / %(per_minute)s
-                          THEN telephony_notification.minute_repeats + 1 ELSE 1 END,
-    repeat_window = %(window)s
-RETURNING id, repeats
-"""
 
 
 def store(hook: str, *, event: str, query: str, body: str, reason: str = "", source: str = "", now: datetime) -> int:
@@ -62,15 +41,13 @@ def store(hook: str, *, event: str, query: str, body: str, reason: str = "", sou
         "now": connection.ops.adapt_datetimefield_value(now),
         "next_attempt_at": connection.ops.adapt_datetimefield_value(now + jobs.QUEUED_FOR),
     }
-    with connection.cursor() as cursor:
-        cursor.execute(STORE, values)
-        row = cursor.fetchone()
-    if row is None:
-        return refusals.refuse(hook, now=now) or UNKNOWN
-    pk, repeats = row
-    if not repeats:
-        enqueue_committed(task_names.PROCESS_NOTIFICATION, pk, queue="fast")
-    return OK
+    with entry_transaction():
+        result = store_statement.run(values)
+        if result.is_new and result.pk is not None:
+            enqueue_first(task_names.PROCESS_NOTIFICATION, result.pk, queue="fast")
+    if result.pk is not None:
+        return OK
+    return UNKNOWN if result.connection_id is None else refusals.refuse(result.connection_id)
 
 
 def window_of(now: datetime) -> int:
