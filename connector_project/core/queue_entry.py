@@ -44,17 +44,17 @@ class Entry:
     started: datetime
 
 
-def dump(entry: Entry, *, name: str, cluster: str) -> str:
-    """Return the entry as django-q2's `async_task` writes it, without its signal and its log line for each task."""
+def dump(task: str, args: tuple[int, ...], *, name: str, queue: str, now: datetime) -> str:
+    """Return an entry as django-q2's `async_task` writes it, without its signal and its log line for each task."""
     package = {
         "id": uuid.uuid4().hex,
         "name": name,
-        "func": entry.task,
-        "args": tuple(entry.args),
-        "cluster": cluster,
+        "func": task,
+        "args": args,
+        "cluster": queue,
         "ack_failure": Conf.ACK_FAILURES,
         "kwargs": {},
-        "started": entry.started,
+        "started": now,
     }
     return _signer(Conf.SECRET_KEY, Conf.PREFIX).sign_object(package, PickleSerializer, compress=Conf.COMPRESSED)
 

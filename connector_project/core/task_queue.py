@@ -5,10 +5,9 @@ taken does not count, because its task may have read the database before our row
 """
 
 import functools
-import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
@@ -24,6 +23,7 @@ from connector_project.core import logging, queue_entry
 from connector_project.core.models import QueuedTask
 from connector_project.core.queue_entry import Entry, Refused
 from connector_project.core.task_list import TASKS
+from connector_project.core.transactions import turn_to_write
 
 Queue = Literal["default", "fast"]
 QUEUES: tuple[Queue, ...] = ("default", "fast")
@@ -41,8 +41,6 @@ _ADD = "INSERT INTO django_q_ormq (key, payload, lock) VALUES (%s, %s, %s) RETUR
 
 logger = logging.logger(__name__)
 _paused_until = 0.0
-# SQLite lets writers sleep until its one lock is free, and wakes none of them when it is.
-_sqlite_turn = threading.Lock()
 
 
 class UnknownTask(ValueError):
@@ -95,7 +93,7 @@ def entry_transaction() -> Iterator[None]:
     if settings.REDIS_URL:
         yield
         return
-    with _sqlite_turn if connection.vendor == "sqlite" else nullcontext(), transaction.atomic(savepoint=False):
+    with turn_to_write(), transaction.atomic(savepoint=False):
         yield
 
 
@@ -132,7 +130,7 @@ def _push(task: str, *args: int, queue: Queue, is_new: bool) -> None:
         logger.warning("Redis does not answer: a task is left to the sweep", task=task)
         return
     was_paused, name, broker = bool(_paused_until), task_name(task, args), _broker(queue)
-    payload = queue_entry.dump(Entry(task, args, timezone.now()), name=name, cluster=queue)
+    payload = queue_entry.dump(task, args, name=name, queue=queue, now=timezone.now())
     if was_paused:
         _paused_until = time.monotonic() + PAUSE_SECONDS  # One thread tries; the others do not wait with it.
     try:

@@ -87,12 +87,13 @@ def test_connection_that_the_database_closed_loses_nothing(client, hook, stateme
 
 
 def test_fault_of_the_database_is_no_success(client, hook, monkeypatch):
-    monkeypatch.setattr("telephony.webhooks.store_statement.STORE", "SELECT nothing")
-    monkeypatch.setattr("telephony.webhooks.store_statement.STORE_ON_SQLITE", "SELECT nothing")
+    monkeypatch.setattr("telephony.webhooks.receive.STORE", "SELECT nothing")
+    monkeypatch.setattr("telephony.webhooks.receive.STORE_ON_SQLITE", "SELECT nothing")
     client.raise_request_exception = False
     assert client.post(hook, BODY, content_type="application/json").status_code == 500
 
 
 def test_entry_is_what_the_workers_accept():
     entry = queue_entry.Entry(task_names.PROCESS_NOTIFICATION, (7,), timezone.now())
-    assert queue_entry.load(queue_entry.dump(entry, name="one", cluster="fast")) == entry
+    payload = queue_entry.dump(entry.task, entry.args, name="one", queue="fast", now=entry.started)
+    assert queue_entry.load(payload) == entry
