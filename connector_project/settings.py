@@ -84,6 +84,7 @@ MIDDLEWARE = [
     "connector_project.core.page_policy.PagePolicy",
     "connector_project.core.request_checks.RequestChecks",
     "django.middleware.security.SecurityMiddleware",
+    "connector_project.core.program_addresses.ProgramAddresses",  # what stands behind it is for pages
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",

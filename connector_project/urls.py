@@ -7,9 +7,9 @@ from django.views.i18n import set_language
 import telephony.urls
 
 urlpatterns = [
-    path("", RedirectView.as_view(pattern_name="admin:index")),
-    path("hooks/uis/", include("telephony.urls")),
+    path("hooks/uis/", include("telephony.urls")),  # first: most requests are notifications
     path("hooks/retailcrm/", include("crm.urls")),
+    path("", RedirectView.as_view(pattern_name="admin:index")),
     path("records/", include(telephony.urls.record_urlpatterns)),
     path("language/", set_language, name="set_language"),
     path("", include("connector_project.operations.urls")),

@@ -1,5 +1,6 @@
 """Middleware: a fresh log context, limits of bodies, and X-Forwarded-… headers from trusted networks only."""
 
+import functools
 import ipaddress
 import re
 from collections.abc import Callable
@@ -146,6 +147,7 @@ def _without_port(address: str) -> str:
     return with_port["v4"] or with_port["v6"] if with_port else address
 
 
+@functools.lru_cache(maxsize=1024)
 def _parse_address(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     """Return an address; an IPv4 address that a socket for both versions shows as IPv6 is an IPv4 address."""
     try:

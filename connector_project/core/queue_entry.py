@@ -1,19 +1,23 @@
-"""Reads an entry of the queue. Only a known task with ids as its arguments is accepted.
+"""Writes and reads entries of the queue. Only a known task with ids as its arguments is accepted.
 
 django-q2's entries are signed pickles that name any function, and a hook, a group or a chain of more functions. An
 attacker with the signing key would run code in the workers, by unpickling already; so only data is unpickled.
 """
 
+import functools
 import io
 import pickle
+import uuid
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.core.signing import TimestampSigner
 from django_q import core_signing
 from django_q.conf import Conf
+from django_q.signing import PickleSerializer
 
 from connector_project.core.task_list import TASKS
 
@@ -40,6 +44,21 @@ class Entry:
     started: datetime
 
 
+def dump(task: str, args: tuple[int, ...], *, name: str, queue: str, now: datetime) -> str:
+    """Return an entry as django-q2's `async_task` writes it, without its signal and its log line for each task."""
+    package = {
+        "id": uuid.uuid4().hex,
+        "name": name,
+        "func": task,
+        "args": args,
+        "cluster": queue,
+        "ack_failure": Conf.ACK_FAILURES,
+        "kwargs": {},
+        "started": now,
+    }
+    return _signer(Conf.SECRET_KEY, Conf.PREFIX).sign_object(package, PickleSerializer, compress=Conf.COMPRESSED)
+
+
 def load(payload: str | bytes) -> Entry:
     """Return what an entry asks for. Raises Refused, and BadSignature if somebody else wrote or changed it."""
     try:
@@ -60,6 +79,11 @@ def load(payload: str | bytes) -> Entry:
     if not isinstance(task.get("started"), datetime) or task["started"].tzinfo is None:
         raise Refused(name, "no time")
     return Entry(name, task["args"], task["started"])
+
+
+@functools.cache
+def _signer(key: str, salt: str) -> TimestampSigner:
+    return TimestampSigner(key=key, salt=salt)
 
 
 def _are_ids(args: object) -> bool:

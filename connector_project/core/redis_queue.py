@@ -28,12 +28,16 @@ class RedisBroker(redis_broker.Redis):  # type: ignore[misc]  # django-q2 has no
     def __init__(self, list_key: str) -> None:
         super().__init__(list_key=list_key)
         self.queue = list_key
-        self._push_once = self.connection.register_script(_PUSH_ONCE)
+        self._prepare()
 
     def __setstate__(self, state: Any) -> None:
         super().__setstate__(state)
         self.queue = self.list_key.split(":")[1]
+        self._prepare()
+
+    def _prepare(self) -> None:
         self._push_once = self.connection.register_script(_PUSH_ONCE)
+        self._pushes = redis_client.ThreadConnections(self.connection)
 
     @staticmethod
     def get_connection(list_key: str | None = None) -> Any:
@@ -45,7 +49,7 @@ class RedisBroker(redis_broker.Redis):  # type: ignore[misc]  # django-q2 has no
         return entry and self.push_once(task_name(entry.task, entry.args), payload)
 
     def push(self, payload: str) -> Any:
-        return self.connection.rpush(self.list_key, payload)
+        return self._pushes.execute("RPUSH", self.list_key, payload)
 
     def push_once(self, name: str, payload: str) -> Any:
         keys = [self.list_key, f"django_q:{self.queue}:last:{name}"]

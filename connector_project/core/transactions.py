@@ -6,8 +6,10 @@ its lock in time.
 
 import functools
 import random
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import ParamSpec, TypeVar
 
 from django.db import OperationalError, connection, transaction
@@ -16,10 +18,12 @@ from connector_project.core import logging
 
 MAX_TRIES = 4
 PAUSE_SECONDS = 0.05
+TURN_SECONDS = 5.0
 _CODES = frozenset({"40P01", "40001"})  # deadlock detected, could not serialize access
 _LOCKED = "is locked"  # SQLite: database is locked, database table is locked
 
 logger = logging.logger(__name__)
+_writing = threading.Lock()
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -70,3 +74,17 @@ def atomic(function: Callable[P, T]) -> Callable[P, T]:
         return run_again_on_conflict(in_transaction, *args, **kwargs)
 
     return run
+
+
+@contextmanager
+def turn_to_write() -> Iterator[None]:
+    """Let the threads of this process write one after the other on SQLite; who waits too long goes on all the same.
+
+    SQLite has one lock for all writers, lets them sleep until it is free, and wakes none of them when it is.
+    """
+    has_turn = connection.vendor == "sqlite" and _writing.acquire(timeout=TURN_SECONDS)
+    try:
+        yield
+    finally:
+        if has_turn:
+            _writing.release()

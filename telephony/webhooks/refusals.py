@@ -2,12 +2,8 @@
 
 import threading
 from collections import Counter
-from datetime import datetime
 
-from django.db import transaction
-from django.db.models import F
-
-from tenants.models import Tenant, UisConnection
+from django.db import connection
 
 TOO_MANY = 429
 
@@ -15,25 +11,27 @@ TOO_MANY = 429
 _pending: Counter[int] = Counter()
 _lock = threading.Lock()
 
-
-def refuse(hook: str, *, now: datetime) -> int | None:
-    """Count a notification of a tenant over the limit, and return the HTTP status; None if the hook is not known."""
-    limited = UisConnection.objects.filter(tenant__in=Tenant.objects.by_uis_hook(hook, now=now), limited_until__gt=now)
-    pk = limited.values_list("pk", flat=True).first()
-    if pk is None:
-        return None
-    _count(pk)
-    return TOO_MANY
+_COUNT = """
+UPDATE tenants_uisconnection SET refused_webhooks = refused_webhooks + %s
+WHERE id = (SELECT id FROM tenants_uisconnection WHERE id = %s {lock})
+"""
 
 
-def _count(pk: int) -> None:
-    """Write the count unless another request is doing so: requests of a flood must not wait for each other's locks."""
+def refuse(connection_id: int) -> int:
+    """Count a notification of a tenant over the limit, and return the HTTP status.
+
+    Another request may be writing the count: requests of a flood must not wait for each other's locks.
+    """
     with _lock:
-        _pending[pk] += 1
-    with transaction.atomic():
-        free = UisConnection.objects.filter(pk=pk).select_for_update(skip_locked=True, no_key=True)
-        if not free.values_list("pk"):
-            return
-        with _lock:
-            counted = _pending.pop(pk, 0)
-        UisConnection.objects.filter(pk=pk).update(refused_webhooks=F("refused_webhooks") + counted)
+        counted = _pending.pop(connection_id, 0) + 1
+    lock = "FOR NO KEY UPDATE SKIP LOCKED" if connection.features.has_select_for_update_skip_locked else ""
+    is_written = False
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(_COUNT.format(lock=lock), [counted, connection_id])
+            is_written = cursor.rowcount > 0
+    finally:
+        if not is_written:
+            with _lock:
+                _pending[connection_id] += counted
+    return TOO_MANY

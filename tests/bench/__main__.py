@@ -9,14 +9,14 @@ from statistics import median, quantiles
 
 import django
 
-from tests.bench.load import call_ends, post_all
+from tests.bench import ingest, pools
+from tests.bench.figures import table
 from tests.processes.installation import Installation
 from tests.simulator.fixtures import IVAN
 from tests.simulator.processes import EnvironmentFailure
 
 RINGS = 200
 BACKLOG = 10_000
-SECONDS = 8.0
 PORT = 18400
 
 
@@ -29,12 +29,12 @@ def main() -> int:
             _print_result(variant, "popup_latency_ms", **_popup_latency(installation))
             if variant == "redis":
                 _print_result(variant, "drain", **_drain(installation))
-            _print_result(variant, "ingest", **_ingest(installation))
         except EnvironmentFailure as exc:
             print(exc, file=sys.stderr)  # noqa: T201 -- for the terminal
             return 1
         finally:
             installation.tear_down()
+    print(table([*ingest.measure(), *pools.measure()]))  # noqa: T201 -- for the terminal
     return 0
 
 
@@ -91,27 +91,6 @@ def _allowed_seconds() -> float:
 def _requests(installation: Installation) -> int:
     counts: dict[str, int] = installation.state()["crm"]["requests"]["by"]
     return sum(count for name, count in counts.items() if name.endswith("calls/upload"))
-
-
-def _ingest(installation: Installation) -> dict[str, float]:
-    """Post call_end notifications to the product, then to the minimal view; return both rates and their ratio."""
-    hook = installation.hook()
-    for name in ("worker", "worker-fast"):
-        installation.kill(name)  # Only receiving is measured, not processing.
-    bind = f"127.0.0.1:{installation.port + 2}"
-    web = ("-m", "gunicorn", "tests.bench.bare", "--bind", bind, "--workers", "1")
-    settings = {"DJANGO_SETTINGS_MODULE": "tests.bench.bare_settings"}
-    installation.children.start("bare", *web, env=settings)
-    time.sleep(3)
-    secret = hook.rstrip("/").rsplit("/", 1)[1]
-    limit, _ = post_all(f"http://{bind}/bare/{secret}/", call_ends(8_000_000_000), seconds=SECONDS)
-    rate, p99 = post_all(hook, call_ends(9_000_000_000), seconds=SECONDS)
-    return {
-        "per_second": round(rate),
-        "bare_per_second": round(limit),
-        "ratio": round(rate / limit, 2),
-        "p99_ms": round(p99),
-    }
 
 
 def _print_result(variant: str, what: str, **values: float) -> None:

@@ -1,4 +1,8 @@
-"""A minimal Django view that looks up a client and inserts one row: the upper limit for receiving webhooks."""
+"""A minimal Django view that looks up a client and inserts one row: the upper limit for receiving webhooks.
+
+It has no middleware, pushes no task, counts no repeats and makes no health check of its connection. It runs under the
+product's gunicorn.conf.py, so that the ratio speaks of what the product does for a request, not of the web server.
+"""
 
 import hashlib
 import os

@@ -120,28 +120,31 @@ def hanging_redis(settings, monkeypatch):
 def test_hanging_redis_holds_one_push_and_not_those_after_it(hanging_redis, monkeypatch):
     """The rows are due in a minute, for the sweep; after the pause one push tries again."""
     asked = []
-    monkeypatch.setattr(task_queue, "async_task", lambda *args, **more: asked.append(args) or time_out())
+    broker = task_queue._broker("fast")
 
-    def time_out():
+    def time_out(payload):
+        asked.append(payload)
         raise redis.TimeoutError
 
+    monkeypatch.setattr(broker, "push", time_out)
+
     for pk in range(5):
-        task_queue.enqueue_committed(task_names.PROCESS_NOTIFICATION, pk, queue="fast")
+        task_queue.enqueue_first(task_names.PROCESS_NOTIFICATION, pk, queue="fast")
     assert len(asked) == 1
     monkeypatch.setattr(task_queue, "_paused_until", time.monotonic() - 0.001)
     for pk in range(5):
-        task_queue.enqueue_committed(task_names.PROCESS_NOTIFICATION, pk, queue="fast")
+        task_queue.enqueue_first(task_names.PROCESS_NOTIFICATION, pk, queue="fast")
     assert len(asked) == 2
     monkeypatch.setattr(task_queue, "_paused_until", time.monotonic() - 0.001)
-    monkeypatch.setattr(task_queue, "async_task", lambda *args, **more: asked.append(args))
+    monkeypatch.setattr(broker, "push", asked.append)
     for pk in range(5):
-        task_queue.enqueue_committed(task_names.PROCESS_NOTIFICATION, pk, queue="fast")
+        task_queue.enqueue_first(task_names.PROCESS_NOTIFICATION, pk, queue="fast")
     assert len(asked) == 2 + 5
 
 
 def test_hanging_redis_is_given_up_after_our_own_time_out_and_not_asked_again(hanging_redis, caplog):
     started_at = time.monotonic()
-    task_queue.enqueue_committed(task_names.PROCESS_NOTIFICATION, 1, queue="fast")
+    task_queue.enqueue_first(task_names.PROCESS_NOTIFICATION, 1, queue="fast")
     assert time.monotonic() - started_at < 1
     assert "task was not queued" in caplog.text
     assert task_queue._paused_until > time.monotonic() + 3
