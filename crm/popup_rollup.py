@@ -72,10 +72,9 @@ def _add(model: Any, keys: tuple[str, ...], changes: dict[Key, Changes]) -> None
     empty: list[Any] = []
     for key, change in sorted(changes.items()):
         row = rows.get(key) or model(**dict(zip(keys, key, strict=True)))
-        parts = row.parts()
-        parts.update(change)
-        row.set_parts(parts)
-        (changed if row.parts() else empty).append(row)
+        for part, number in change.items():
+            row.add(part, number)
+        (empty if row.is_empty else changed).append(row)
     model.objects.filter(pk__in=[row.pk for row in empty if row.pk]).delete()
     for row in changed:
         row.pk = None  # The other columns are the key of the statement.

@@ -111,6 +111,13 @@ class _Counted:
         else:
             (self.since_ringing[day] if name == "since_ringing" else self.since_receipt)[int(latency)] += count
 
+    def without_zeros(self) -> Self:
+        """A delta may have taken away all that was stored."""
+        for day, times in self.since_ringing.items():
+            self.since_ringing[day] = +times
+        self.since_receipt = +self.since_receipt
+        return self
+
 
 def _count(tenant: Tenant | None, period: Period, reader: Reader) -> _Counted:
     """Sum the stored pop-ups and the deltas of a period."""
@@ -123,4 +130,4 @@ def _count(tenant: Tenant | None, period: Period, reader: Reader) -> _Counted:
     for (_model, key, part), count in POPUPS.pending(of_tenants(PopupDelta.objects.all(), tenant, reader)).items():
         if key[1] in period:
             counted.add(key[1], part, count)
-    return counted
+    return counted.without_zeros()

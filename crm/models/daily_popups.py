@@ -1,7 +1,6 @@
 """Pop-ups counted by local day: the roll-up of the statistics, and the deltas that are not in it yet."""
 
 from collections import Counter
-from collections.abc import Mapping
 
 from django.db import models
 
@@ -46,10 +45,19 @@ class LatencyCounts(models.Model):
             found["refused", ""] = self.refused
         return found
 
-    def set_parts(self, parts: Mapping[LatencyPart, int]) -> None:
-        for name in HISTOGRAMS:
-            setattr(self, name, {latency: n for (part, latency), n in parts.items() if part == name and n})
-        self.refused = parts.get(("refused", ""), 0)
+    def add(self, part: LatencyPart, number: int) -> None:
+        name, latency = part
+        if name == "refused":
+            self.refused += number
+            return
+        histogram = getattr(self, name)
+        histogram[latency] = histogram.get(latency, 0) + number
+        if not histogram[latency]:
+            del histogram[latency]
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.since_ringing or self.since_receipt or self.refused)
 
 
 class DailyPopups(LatencyCounts):
