@@ -5,7 +5,7 @@ deltas is what the change of a count is. Adding rows needs no lock that two writ
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,8 +13,13 @@ from typing import Any
 from django.db import connection, models, transaction
 from django.db.models.sql import Query
 
-# On an update only where a column of the deltas changes, or whether the row counts.
-_EVENTS = {"insert": "{new}", "update": "(({old}) OR ({new})) AND ({changed})", "delete": "{old}"}
+# On an update only where a column of the deltas changes, or whether the row counts. Most updates set none of the
+# columns, which the database sees without looking at the row.
+_EVENTS = {
+    "INSERT": "{new}",
+    "UPDATE OF {columns}": "(({old}) OR ({new})) AND ({changed})",
+    "DELETE": "{old}",
+}
 _POSTGRES_FUNCTION = """
 CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -76,6 +81,7 @@ class DeltaTrigger:
         return {
             "old": old,
             "new": new,
+            "columns": ", ".join(sorted({*columns, *map(self._column, _names(self.counted))})),
             "changed": " OR ".join([f"({old}) {differs} ({new})", *changed]),
             "removed": f"{into} {', '.join(f'OLD.{column}' for column in columns)}, -1",
             "added": f"{into} {', '.join(f'NEW.{column}' for column in columns)}, 1",
@@ -84,13 +90,12 @@ class DeltaTrigger:
     def _statements(self) -> dict[str, str]:
         """Return a statement for each event, by the trigger's name, which has a digest of what it does."""
         made: dict[str, str] = {}
+        digest = hashlib.sha256(f"{_EVENTS}{self._parts}".encode()).hexdigest()[:10]
         for event, when in _EVENTS.items():
-            condition = when.format(**self._parts)
-            digest = hashlib.sha256(f"{condition}{self._parts}".encode()).hexdigest()[:10]
-            name = f"{self._prefix}_{event}_{digest}"
+            name = f"{self._prefix}_{event.split()[0].lower()}_{digest}"
             made[name] = (
-                f"CREATE TRIGGER {_quoted(name)} AFTER {event.upper()} ON {self._table} "
-                f"FOR EACH ROW WHEN ({condition}) {self._body(event)}"
+                f"CREATE TRIGGER {_quoted(name)} AFTER {event.format(**self._parts)} ON {self._table} "
+                f"FOR EACH ROW WHEN ({when.format(**self._parts)}) {self._body(event)}"
             )
         return made
 
@@ -98,9 +103,13 @@ class DeltaTrigger:
         if connection.vendor == "postgresql":
             return f"EXECUTE FUNCTION {self._prefix}()"
         parts = self._parts
-        removed = [] if event == "insert" else [f"{parts['removed']} WHERE {parts['old']};"]
-        added = [] if event == "delete" else [f"{parts['added']} WHERE {parts['new']};"]
+        removed = [] if event == "INSERT" else [f"{parts['removed']} WHERE {parts['old']};"]
+        added = [] if event == "DELETE" else [f"{parts['added']} WHERE {parts['new']};"]
         return " ".join(["BEGIN", *removed, *added, "END"])
+
+    def _column(self, name: str) -> str:
+        field: Any = self.source._meta.get_field(name)
+        return _quoted(field.column)
 
     def _counted(self, row: str) -> str:
         """Return the condition on the old or the new row as SQL."""
@@ -119,6 +128,15 @@ class DeltaTrigger:
         with connection.cursor() as cursor:
             cursor.execute(query, [self.source._meta.db_table, f"{self._prefix}%"])
             return {name for (name,) in cursor.fetchall()}
+
+
+def _names(condition: models.Q) -> Iterator[str]:
+    """Yield the names of the fields in a condition."""
+    for child in condition.children:
+        if isinstance(child, tuple):
+            yield child[0].partition("__")[0]
+        elif isinstance(child, models.Q):
+            yield from _names(child)
 
 
 def _quoted(name: str | None) -> str:
