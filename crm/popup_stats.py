@@ -2,18 +2,17 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import Self
 
-from django.db.models import Count, F, Q
-
-from connector_project.core.db_functions import DurationCentiseconds
-from crm.models import Popup
+from crm.models import DailyPopups, DailyPopupsOfAll, PopupDelta
+from crm.models.daily_popups import LatencyPart
+from crm.popup_rollup import POPUPS
 from telephony.reconciliation.stats import percent
-from telephony.stats import Period
+from telephony.stats.period import Period, of_tenants
 from tenants.models import Tenant
-from tenants.visibility import Reader
+from tenants.visibility import Reader, sees_all
 
 Timestamps = Mapping[int, int]  # latency in hundredths of a second -> number of pop-ups
 # Upper bounds, in seconds; later than the last one, the pop-up is of no use.
@@ -57,16 +56,15 @@ class PopupStats:
 
 
 def count_popups(tenant: Tenant | None, period: Period, *, reader: Reader = None) -> PopupStats:
-    """Measure a period's pop-ups. Two queries; a row per distinct latency and day."""
-    by_day, refused = _latencies(tenant, period, "ringing_at", reader)
-    ours, _refused = _latencies(tenant, period, "received_at", reader)
-    total = _merged(by_day.values())
+    """Measure a period's pop-ups. Two queries. With other figures, within `rollups.read`."""
+    counted = _count(tenant, period, reader)
+    total = _merged(counted.since_ringing.values())
     return PopupStats(
-        by_day={day: LatencyStats.from_times(by_day.get(day, {})) for day in period.days},
+        by_day={day: LatencyStats.from_times(counted.since_ringing[day]) for day in period.days},
         total=LatencyStats.from_times(total),
-        ours=LatencyStats.from_times(_merged(ours.values())),
+        ours=LatencyStats.from_times(counted.since_receipt),
         histogram=_histogram(total),
-        refused=refused,
+        refused=counted.refused,
     )
 
 
@@ -100,18 +98,36 @@ def _histogram(times: Timestamps) -> dict[float | None, Step]:
     return {edge: Step(count, percent(count, total)) for edge, count in counts.items()}
 
 
-def _latencies(
-    tenant: Tenant | None, period: Period, since: str, reader: Reader
-) -> tuple[dict[date, Counter[int]], int]:
-    """Return the latencies of each day since the datetime `since`, and the number of rejected pop-ups. One query."""
-    ended = Popup.objects.filter(Q(accepted_at__isnull=False) | Q(state=Popup.State.FAILED))
-    took = DurationCentiseconds(F("accepted_at") - F(since))
-    rows = period.filter_rows(ended, "received_at", tenant, reader=reader).annotate(took=took)
-    by_day: dict[date, Counter[int]] = defaultdict(Counter)
-    refused = 0
-    for day, latency, count in rows.values_list("day", "took").annotate(times=Count("pk")):
-        if latency is None:
-            refused += count
+@dataclass
+class _Counted:
+    since_ringing: defaultdict[date, Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
+    since_receipt: Counter[int] = field(default_factory=Counter)
+    refused: int = 0
+
+    def add(self, day: date, part: LatencyPart, count: int) -> None:
+        name, latency = part
+        if name == "refused":
+            self.refused += count
         else:
-            by_day[day][latency] += count
-    return by_day, refused
+            (self.since_ringing[day] if name == "since_ringing" else self.since_receipt)[int(latency)] += count
+
+    def without_zeros(self) -> Self:
+        """A delta may have taken away all that was stored."""
+        for day, times in self.since_ringing.items():
+            self.since_ringing[day] = +times
+        self.since_receipt = +self.since_receipt
+        return self
+
+
+def _count(tenant: Tenant | None, period: Period, reader: Reader) -> _Counted:
+    """Sum the stored pop-ups and the deltas of a period."""
+    counted = _Counted()
+    is_of_all = tenant is None and sees_all(reader)
+    rows = DailyPopupsOfAll.objects.all() if is_of_all else DailyPopups.objects.all()
+    for row in period.filter_days(rows, tenant, reader):
+        for part, count in row.parts().items():
+            counted.add(row.day, part, count)
+    for (_model, key, part), count in POPUPS.pending(of_tenants(PopupDelta.objects.all(), tenant, reader)).items():
+        if key[1] in period:
+            counted.add(key[1], part, count)
+    return counted.without_zeros()

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from django.utils import timezone
 from structlog.contextvars import bind_contextvars
 
-from connector_project.core import check_results, http_client, logging, sweeps
+from connector_project.core import check_results, http_client, logging, rollups, sweeps
 from crm import (
     click_refusals,
     client_factory,
@@ -23,6 +23,7 @@ from crm import (
     user_linking,
 )
 from crm.models import Popup
+from crm.popup_rollup import POPUPS
 from tenants.models import CrmConnection, Tenant
 
 logger = logging.logger(__name__)
@@ -34,6 +35,16 @@ def find_owners(tenant_id: int) -> None:
 
 def upload_calls(tenant_id: int) -> None:
     uploads.upload_due(tenant_id, now=timezone.now())
+
+
+def roll_up_popups() -> None:
+    """Every minute: fold the changes of pop-ups into the counts of the statistics."""
+    POPUPS.keep(Tenant.objects.zones())
+
+
+def check_rolled_up_popups() -> None:
+    """Every night: count the pop-ups of one day again, and compare."""
+    POPUPS.check(day=rollups.choose_day(now=timezone.now()))
 
 
 def run_command(command_id: int) -> None:

@@ -6,7 +6,7 @@ from django.db import transaction
 from django.utils import timezone
 from structlog.contextvars import bind_contextvars
 
-from connector_project.core import http_client, logging, sweeps
+from connector_project.core import http_client, logging, rollups, sweeps
 from connector_project.core.task_queue import drop_expired, enqueue
 from telephony import bulk_actions, client_factory, task_names
 from telephony.calls import fetch_legs, pipeline, sweep
@@ -14,6 +14,7 @@ from telephony.models import Call
 from telephony.reconciliation import daily, runs
 from telephony.recordings import follow_up
 from telephony.staff import status_polling, sync
+from telephony.stats.rollup import CALLS
 from telephony.webhooks import limits, process, text_cap
 from tenants.models import Tenant, TransferRules, UisConnection
 from tenants.models.crm_connection import on_v4
@@ -120,6 +121,16 @@ def poll_all() -> None:
     """Every two minutes: tenants with two-way status sync."""
     accessible = Tenant.objects.live().filter(uis__denied_at=None).exclude(on_v4("crm__"))
     accessible.filter(rules__status_sync=TransferRules.StatusSync.BOTH).enqueue_each(task_names.POLL_STATUSES)
+
+
+def roll_up_calls() -> None:
+    """Every minute: fold the changes of calls into the counts of the statistics."""
+    CALLS.keep(Tenant.objects.zones())
+
+
+def check_rolled_up_calls() -> None:
+    """Every night: count the calls of one day again, and compare."""
+    CALLS.check(day=rollups.choose_day(now=timezone.now()))
 
 
 def probe_all() -> None:

@@ -1,4 +1,4 @@
-"""Slots of the rate limiter, names of queued tasks, and heartbeats of the workers."""
+"""Slots of the rate limiter, names of queued tasks, heartbeats of the workers, and the state of the roll-ups."""
 
 from datetime import timedelta
 
@@ -42,3 +42,42 @@ class WorkerHeartbeat(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class Rollup(models.Model):
+    """One roll-up. Its row is locked while deltas are folded into it; `version` counts these transactions."""
+
+    name = models.CharField(max_length=20, primary_key=True)
+    version = models.BigIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class RollupZone(models.Model):
+    """The time zone by whose days a tenant is counted in a roll-up; without a row, the tenant is not counted yet.
+
+    It outlives its tenant until all their rows are subtracted, so it has no foreign key.
+    """
+
+    rollup = models.CharField(max_length=20)
+    tenant_id = models.BigIntegerField()
+    time_zone = models.CharField(max_length=64)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["rollup", "tenant_id"], name="rollup_zone_once_per_tenant")]
+
+    def __str__(self) -> str:
+        return f"{self.rollup} {self.tenant_id} {self.time_zone}"
+
+
+class Delta(models.Model):
+    """What a change of a row adds to a count (weight 1) or takes away (-1); written by triggers (`row_triggers`)."""
+
+    weight = models.SmallIntegerField()
+
+    class Meta:
+        abstract = True
+
+    def __str__(self) -> str:
+        return f"{self.weight:+}"

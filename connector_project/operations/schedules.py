@@ -13,6 +13,8 @@ SCHEDULES = {
     "connector_project.operations.tasks.enqueue_due_work": 1,
     "connector_project.operations.tasks.evaluate_alerts": 1,
     "connector_project.operations.tasks.evaluate_alerts_fallback": 1,
+    "telephony.tasks.roll_up_calls": 1,
+    "crm.tasks.roll_up_popups": 1,
     "telephony.tasks.poll_all": 2,
     "telephony.tasks.probe_all": 5,
     "crm.tasks.probe_all": 5,
@@ -27,9 +29,15 @@ SCHEDULES = {
     "connector_project.operations.tasks.delete_sign_in_attempts": 1440,
     "connector_project.operations.tasks.clear_sessions": 1440,
     "connector_project.operations.tasks.purge": 1440,
+    "telephony.tasks.check_rolled_up_calls": 1440,
+    "crm.tasks.check_rolled_up_popups": 1440,
 }
 # Tasks that run at a time of their own, in UTC: when offices are closed from Kaliningrad to Vladivostok.
-RUNS_AT = {"connector_project.operations.tasks.purge": time(20, 30)}
+RUNS_AT = {
+    "connector_project.operations.tasks.purge": time(20, 30),
+    "telephony.tasks.check_rolled_up_calls": time(20, 20),
+    "crm.tasks.check_rolled_up_popups": time(20, 25),
+}
 # The task that notices a dead default cluster must not run on that cluster.
 FAST_QUEUE_TASKS = {"connector_project.operations.tasks.evaluate_alerts_fallback"}
 

@@ -45,6 +45,10 @@ class TenantQuerySet(models.QuerySet["Tenant"]):
         """Return the tenants that anything may be sent for: activated, not paused, not disconnected."""
         return self.filter(activated_at__isnull=False, is_paused=False, offboarded_at=None)
 
+    def zones(self) -> dict[int, str]:
+        """Return the time zone of each tenant."""
+        return dict(self.order_by().values_list("pk", "time_zone"))
+
     def by_uis_hook(self, hook: str, *, now: datetime) -> "TenantQuerySet":
         """Return the tenant with this current or old hook for UIS, as a QuerySet of at most one."""
         old = models.Q(uis__old_hook_digest__of=hook, uis__old_hook_until__gt=now)

@@ -13,15 +13,19 @@ from django.contrib.auth.models import Group, Permission
 from django.core.management import call_command
 from django.urls import reverse
 
+from connector_project.operations.retention import purge
 from crm import popup_stats
-from crm.models import Popup
-from telephony.models import Call, DailyReconciliation
+from crm import tasks as crm_tasks
+from crm.models import DailyPopups, DailyPopupsOfAll, Popup, PopupDelta
+from telephony import tasks as telephony_tasks
+from telephony.models import Call, CallDelta, DailyCalls, DailyEmployeeCalls, DailyReconciliation
 from tenants.models import Employee, Tenant, User
 from tests.conftest import CONTACT, IVAN, NUMBER
 
 # Summer time began on 29 March in Berlin, and on 8 March in New York; Kolkata is half an hour off.
 NOW = datetime(2026, 3, 31, 22, 40, tzinfo=UTC)
 ZONES = ("Europe/Moscow", "Europe/Berlin", "America/New_York", "Asia/Kolkata", "Asia/Vladivostok")
+OF_ONE, OF_ALL = 13, 14  # queries of the page of one client and of all
 OUTCOMES = ("answered", "missed", "reached", "not_reached", "unknown")
 # The order of the summary and of each table's columns; the headings are translated texts.
 SUMMARY = (
@@ -331,11 +335,56 @@ def test_page_shows_calls_from_webhooks(open_statistics, notify, pbx, crm, tenan
 def test_statistics_have_a_fixed_query_count(open_statistics, django_assert_num_queries, count):
     tenants = [create_tenant(zone, people=3) for zone in ZONES[: 1 + count % 5]]
     for tenant in tenants:
-        add_random_calls(tenant, seed=1, count=count)
-    with django_assert_num_queries(8):
-        open_statistics(tenants[0])
-    with django_assert_num_queries(9):
-        open_statistics()
+        add_random_calls(tenant, seed=2, count=count)
+    for _again in ("only deltas", "rolled up"):
+        with django_assert_num_queries(OF_ONE):
+            open_statistics(tenants[0])
+        with django_assert_num_queries(OF_ALL):
+            open_statistics()
+        roll_up()
+
+
+@pytest.mark.usefixtures("_now", "db")
+def test_pages_are_the_same_before_and_after_the_roll_up(open_statistics):
+    tenants = [create_tenant(zone, people=3) for zone in ZONES[:2]]
+    for tenant in tenants:
+        add_random_calls(tenant, seed=3, count=60)
+    for session in range(20):
+        add_popup(tenants[0].employees.first(), session, NOW - timedelta(hours=session), accepted=session / 7)
+    before = [open_statistics(tenants[0]).html, open_statistics().html]
+    roll_up()
+    assert not CallDelta.objects.exists() | PopupDelta.objects.exists()
+    after = [open_statistics(tenants[0]).html, open_statistics().html]
+    assert [without_token(html) for html in before] == [without_token(html) for html in after]
+
+
+def without_token(html):
+    return re.sub(r'csrfmiddlewaretoken" value="[^"]*"', "", html)
+
+
+@pytest.mark.usefixtures("_now")
+def test_late_event_purge_and_offboarding_change_what_is_rolled_up(open_statistics, notify, pbx, crm, tenant):
+    ringing = pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN], started_at=NOW)
+    notify(ringing.notification("waiting", employee_id=IVAN))
+    notify(ringing.notification("lost_call"))
+    roll_up()
+    assert open_statistics(tenant).summary["share_answered"] == "0.0 %"
+    Call.objects.update(result="ANSWERED", is_lost=False, talk_seconds=9)
+    assert open_statistics(tenant).summary["share_answered"] == "100.0 %"
+    roll_up()
+    assert open_statistics(tenant).summary["share_answered"] == "100.0 %"
+    with time_machine.travel(NOW + timedelta(days=366), tick=False):
+        Call.objects.update(state="UPLOADED", next_attempt_at=None)
+        purge.run(now=NOW + timedelta(days=366))
+    assert not Call.objects.exists() | Popup.objects.exists()
+    assert open_statistics(tenant).summary["incoming"] == "0"
+    roll_up()
+    assert not any(model.objects.exists() for model in (DailyCalls, DailyEmployeeCalls, DailyPopups, DailyPopupsOfAll))
+
+
+def roll_up():
+    telephony_tasks.roll_up_calls()
+    crm_tasks.roll_up_popups()
 
 
 @pytest.mark.usefixtures("_now", "db")
