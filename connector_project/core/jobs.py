@@ -51,14 +51,7 @@ class LeasedQuerySet(models.QuerySet[Job]):
         The conditions of the QuerySet are checked again by the UPDATE.
         """
         token = uuid.uuid4()
-        lease_fields = {
-            "claim_token": token,
-            "claimed_by": worker_name(),
-            "attempts": models.F("attempts") + 1,
-            "lost_leases": _counted_lost_leases(),
-            "next_attempt_at": now + lease,
-        }
-        self.order_by().update(**lease_fields, **changes)
+        self.order_by().update(**lease_fields(token, worker_name(), until=now + lease), **changes)
         return token
 
     def held(self, *, now: datetime) -> Self:
@@ -139,6 +132,17 @@ class LeasedJob(models.Model):
 def released(at: datetime | None) -> dict[str, Any]:
     """Return the fields of a job that nobody holds and that is due at `at`; None: nothing is left to do."""
     return {"claim_token": None, "claimed_by": "", "lost_leases": 0, "next_attempt_at": at}
+
+
+def lease_fields(token: Any, worker: Any, *, until: Any) -> dict[str, Any]:
+    """Return the new values of a job that is claimed; also with placeholders, for a compiled query."""
+    return {
+        "claim_token": token,
+        "claimed_by": worker,
+        "attempts": models.F("attempts") + 1,
+        "lost_leases": _counted_lost_leases(),
+        "next_attempt_at": until,
+    }
 
 
 def stopped_workers(*, now: datetime) -> models.QuerySet[Any, str]:

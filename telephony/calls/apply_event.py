@@ -61,7 +61,7 @@ def _start_call(call: Call, event: CallEvent, resolution: CallResolution, *, now
         call.move_to(State.SKIPPED, now=now)  # Spend no API points on a call that is skipped.
     else:
         pipeline.enter(call, resolution, now=now)
-    call.save()
+    call.insert()
     call.log(Step.RECEIVED, event.event, now=now)
 
 

@@ -59,11 +59,10 @@ def fetch_due(tenant_id: int, *, now: datetime) -> None:
 
     Live calls share their request with old ones, so that these have their turns however much is going on.
     """
-    due = Call.objects.due(now=now).filter(tenant=tenant_id, state=State.FETCHING_LEGS)
-    is_low_priority = due.order_by("is_low_priority").values_list("is_low_priority", flat=True).first()
+    is_low_priority = Call.objects.due_priority(tenant_id, State.FETCHING_LEGS, now=now)
     if is_low_priority is None:
         return
-    connection = UisConnection.objects.get(tenant=tenant_id)
+    connection = UisConnection.of_tenant(tenant_id)
     if not try_acquire_slot(connection, is_low_priority=is_low_priority, now=now):
         return
     # Old calls do not use the reserve of API points.

@@ -7,6 +7,7 @@ from typing import Any
 from django.db.models import F, FilteredRelation, Q, TextField
 from django.db.models.functions import Cast
 
+from connector_project.core.compiled_queries import CompiledSelect
 from telephony.calls import stored_events
 from telephony.calls.evidence import CallEvidence, load
 from telephony.calls.resolution import CallResolution, resolve
@@ -15,6 +16,23 @@ from telephony.uis.types import CallEvent
 from tenants.models import Employee, Tenant, TransferRules, VirtualNumber
 from tenants.transfer_rules import Filter
 
+_stored: CompiledSelect[tuple[int | None, Any]] = CompiledSelect(
+    lambda given: (
+        Notification.objects.filter(
+            tenant=given.integer("tenant"), session_id__in=given.integers("sessions"), parsed_event__isnull=False
+        )
+        .order_by()
+        .values_list("session_id", "parsed_event")
+    ),
+    lists=["sessions"],
+)
+_employees: CompiledSelect[Employee] = CompiledSelect(
+    lambda given: Employee.objects.filter(tenant=given.integer("tenant"))
+)
+_numbers: CompiledSelect[tuple[str]] = CompiledSelect(
+    lambda given: VirtualNumber.objects.filter(tenant=given.integer("tenant")).order_by().values_list("number")
+)
+
 
 def events_by_session(tenant: Tenant, session_ids: Collection[int]) -> dict[int, Sequence[CallEvent]]:
     """Return the processed events of each session. One query for any number of sessions.
@@ -22,10 +40,8 @@ def events_by_session(tenant: Tenant, session_ids: Collection[int]) -> dict[int,
     If an event cannot be read, those of its session raise when they are used: the other sessions are not to blame.
     """
     found: dict[int, list[Any]] = {session_id: [] for session_id in session_ids}
-    rows = Notification.objects.filter(tenant=tenant, session_id__in=session_ids, parsed_event__isnull=False)
-    for session_id, stored in rows.order_by().values_list("session_id", "parsed_event"):
-        if session_id in found:
-            found[session_id].append(stored)
+    for session_id, stored in _stored.fetch(tenant=tenant.pk, sessions=list(found)) if found else ():
+        found[session_id or 0].append(stored)
     return {session_id: _load_events(stored) for session_id, stored in found.items()}
 
 
@@ -75,8 +91,8 @@ class StaffDirectory:
     @classmethod
     def for_tenant(cls, tenant: Tenant) -> "StaffDirectory":
         """Load the directory. Two queries."""
-        employees = {employee.uis_id: employee for employee in Employee.objects.filter(tenant=tenant)}
-        return cls(employees, frozenset(VirtualNumber.objects.filter(tenant=tenant).values_list("number", flat=True)))
+        employees = {employee.uis_id: employee for employee in _employees.fetch(tenant=tenant.pk)}
+        return cls(employees, frozenset(number for (number,) in _numbers.fetch(tenant=tenant.pk)))
 
     @property
     def own_numbers(self) -> frozenset[str]:
