@@ -84,16 +84,17 @@ def _store_one(row: OutgoingRequest, sessions: Sequence[int]) -> None:
 
 
 def _row(tenant_id: int, one: Exchange, command_id: int | None) -> OutgoingRequest:
+    method, request, response = exchanges.stored(one, hidden=RECORD_FIELDS)
     return OutgoingRequest(
         tenant_id=tenant_id,
         system=one.system,
-        method=one.method[:LONGEST_METHOD],
+        method=method[:LONGEST_METHOD],
         sent_at=timezone.now() - timedelta(seconds=time.monotonic() - one.started),
         duration_ms=round(one.seconds * 1000),
         status=one.status,
         error=one.error,
-        request=exchanges.stored_text(one.request, hidden=RECORD_FIELDS),
-        response=exchanges.stored_text(one.response, hidden=RECORD_FIELDS),
+        request=request,
+        response=response,
         command_id=command_id,
     )
 

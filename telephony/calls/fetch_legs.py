@@ -26,6 +26,7 @@ from telephony.uis import errors
 from telephony.uis.client import UisClient
 from telephony.uis.types import CallLeg, EndedEvent
 from tenants.models import UisConnection
+from tenants.models.connections import by_tenant
 from tenants.transfer_rules import RuleSet
 
 BATCH = 100
@@ -62,7 +63,7 @@ def fetch_due(tenant_id: int, *, now: datetime) -> None:
     is_low_priority = Call.objects.due_priority(tenant_id, State.FETCHING_LEGS, now=now)
     if is_low_priority is None:
         return
-    connection = UisConnection.of_tenant(tenant_id)
+    connection = by_tenant(UisConnection).get(tenant=tenant_id)
     if not try_acquire_slot(connection, is_low_priority=is_low_priority, now=now):
         return
     # Old calls do not use the reserve of API points.

@@ -7,7 +7,7 @@ from typing import Any
 from django.db.models import F, FilteredRelation, Q, TextField
 from django.db.models.functions import Cast
 
-from connector_project.core.compiled_queries import CompiledSelect
+from connector_project.core.compiled_queries import CompiledSelect, Placeholders
 from telephony.calls import stored_events
 from telephony.calls.evidence import CallEvidence, load
 from telephony.calls.resolution import CallResolution, resolve
@@ -32,6 +32,19 @@ _employees: CompiledSelect[Employee] = CompiledSelect(
 _numbers: CompiledSelect[tuple[str]] = CompiledSelect(
     lambda given: VirtualNumber.objects.filter(tenant=given.integer("tenant")).order_by().values_list("number")
 )
+
+
+def _find_parties(given: Placeholders) -> Any:
+    wanted = Q(uis_id=given.integer("employee"))
+    for quoted in given.texts("quoted"):
+        wanted |= Q(is_dismissed=False, numbers_text__contains=quoted)
+    is_one = Q(tenant__virtual_numbers__number__in=given.texts("numbers"))
+    virtual = FilteredRelation("tenant__virtual_numbers", condition=is_one)
+    staff = Employee.objects.alias(numbers_text=Cast("numbers", TextField()), virtual=virtual)
+    return staff.filter(wanted, tenant=given.integer("tenant")).annotate(virtual_number=F("virtual__number"))
+
+
+_parties: CompiledSelect[Any] = CompiledSelect(_find_parties, lists=["numbers", "quoted"])
 
 
 def events_by_session(tenant: Tenant, session_ids: Collection[int]) -> dict[int, Sequence[CallEvent]]:
@@ -70,12 +83,8 @@ def notified_evidence(tenant: Tenant, session_id: int) -> CallEvidence:
 
 def find_parties(tenant: Tenant, employee_id: int, numbers: Collection[str]) -> tuple[Employee | None, frozenset[str]]:
     """Return an employee, and which of these numbers are the tenant's own, as in `own_numbers`. One query."""
-    wanted = Q(uis_id=employee_id)
-    for number in numbers:
-        wanted |= Q(is_dismissed=False, numbers_text__contains=f'"{number}"')
-    virtual = FilteredRelation("tenant__virtual_numbers", condition=Q(tenant__virtual_numbers__number__in=numbers))
-    staff = Employee.objects.alias(numbers_text=Cast("numbers", TextField()), virtual=virtual)
-    rows: list[Any] = list(staff.filter(wanted, tenant=tenant).annotate(virtual_number=F("virtual__number")))
+    quoted = [f'"{number}"' for number in numbers]
+    rows = _parties.fetch(tenant=tenant.pk, employee=employee_id, numbers=list(numbers), quoted=quoted)
     own = {number for row in rows if not row.is_dismissed for number in row.numbers}
     own.update(row.virtual_number for row in rows if row.virtual_number)
     return next((row for row in rows if row.uis_id == employee_id), None), frozenset(own)

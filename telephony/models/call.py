@@ -182,16 +182,12 @@ class Call(RetriedJob):
         if state == self.State.UPLOADED:
             self.uploaded_at = now
 
-    def insert(self) -> None:
-        """Save a new call. Raises IntegrityError if its session has a row."""
-        call_statements.insert(self)
-
     def log(
         self, step: Step, detail: str = "", *, by: User | None = None, now: datetime, duration_ms: int | None = None
     ) -> None:
         call_log = apps.get_model("telephony", "CallLogEntry")
         values = {"step": step, "reason": self.reason, "detail": detail, "at": now, "duration_ms": duration_ms}
-        call_statements.insert(call_log(call_id=self.pk, actor=by, **values))
+        call_statements.inserts(call_log).insert([call_log(call_id=self.pk, actor=by, **values)])
 
 
 # The fields that a processing step may change.
@@ -220,7 +216,7 @@ def saving_changes(calls: Sequence[Call]) -> Iterator[None]:
     ]
     same = {name: now[0][name] for name in changed if all(new[name] == now[0][name] for new in now)}
     if same:
-        call_statements.set_fields([call.pk for call in calls], same)
+        call_statements.changes(tuple(same)).run(pks=[call.pk for call in calls], **same)
     if different := [name for name in changed if name not in same]:
         Call.objects.bulk_update(calls, different)
 

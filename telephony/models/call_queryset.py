@@ -1,9 +1,9 @@
 """The QuerySet of calls: due, claim and lease."""
 
+import uuid
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 from django.db import models
 
@@ -23,6 +23,7 @@ from telephony.models.choices import (
 )
 from telephony.models.retries import SUSPECT_AFTER_ATTEMPTS
 from tenants.models import Connection, CrmConnection, Tenant, UisConnection
+from tenants.models.connections import by_tenant
 
 if TYPE_CHECKING:
     from telephony.models.call import Call
@@ -77,15 +78,15 @@ class CallQuerySet(LeasedQuerySet["Call"]):
         only the one or the other kind, `due_before` those that became due earlier. A call that may break its batch is
         claimed alone. After failures of the vendor one call is claimed first, as a half-open probe.
         """
-        which: Any = {"is_low_priority": is_low_priority, "due_before": due_before, "now": now}
-        chosen = _batch(call_statements.choose(tenant_id, state, suspect=SUSPECT, limit=limit, **which))
+        due_calls = call_statements.due(state, SUSPECT, limit, is_low_priority, is_before=due_before is not None)
+        chosen = _batch(due_calls.fetch(tenant=tenant_id, now=now, before=due_before))
         if not chosen or self.count_claimed(tenant_id, state, now=now) >= circuit_breaker.MAX_CONCURRENT_BATCHES:
             return []
         connection = _connection(tenant_id, state)
         if connection is not None and connection.consecutive_failures:
             chosen = chosen[:1] if connection.try_half_open(now=now) else []
         elif connection is not None and NEEDED_RIGHTS.get(state) in connection.denials:
-            due = self.due_of(tenant_id, state, **which)
+            due = self.due_of(tenant_id, state, is_low_priority=is_low_priority, due_before=due_before, now=now)
             chosen = _choose_denied(connection, state, due, now=now)[:limit]
         return self._claim(chosen, state, now=now)
 
@@ -106,7 +107,8 @@ class CallQuerySet(LeasedQuerySet["Call"]):
 
     def due_priority(self, tenant_id: int, state: State, *, now: datetime) -> bool | None:
         """Return whether all due calls of one tenant have low priority; None if there are none."""
-        return call_statements.due_priority(tenant_id, state, now=now)
+        found = call_statements.first_due(state).first(tenant=tenant_id, now=now)
+        return None if found is None else found[0]
 
     def claim_expired(
         self, tenant_id: int, state: State, *, before: datetime, limit: int, now: datetime
@@ -118,8 +120,9 @@ class CallQuerySet(LeasedQuerySet["Call"]):
     def _claim(self, chosen: Sequence[int], state: State, *, now: datetime) -> list["Call"]:
         if not chosen:
             return []
-        token = call_statements.set_lease(chosen, state, first_attempt_at=_first_attempt_at, now=now)
-        batch = call_statements.claimed(chosen, token)
+        token, values = uuid.uuid4(), {"state": state.value, "worker": jobs.worker_name(), "now": now}
+        call_statements.leases(_first_attempt_at).run(pks=chosen, token=token, **values)
+        batch = call_statements.CLAIMED.fetch(pks=chosen, token=token)
         for call in batch:  # One object: what a request records of the connections is known to all of them.
             call.tenant = batch[0].tenant
         return batch
@@ -158,7 +161,7 @@ class CallQuerySet(LeasedQuerySet["Call"]):
 
     def count_claimed(self, tenant_id: int, state: State, *, now: datetime) -> int:
         """Return how many workers work on calls of this client in one state."""
-        return call_statements.count_claims(tenant_id, state, now=now)
+        return len(call_statements.CLAIMS.fetch(tenant=tenant_id, state=state.value, now=now))
 
     def with_related(self) -> "CallQuerySet":
         """Join the related rows a step needs, in one query."""
@@ -171,7 +174,7 @@ class CallQuerySet(LeasedQuerySet["Call"]):
 
     def locked(self, tenant: Tenant, session_id: int) -> "Call | None":
         """Return the locked row of a call, or None. Needs a transaction."""
-        call = call_statements.locked(tenant.pk, session_id)
+        call = call_statements.LOCKED.first(tenant=tenant.pk, session=session_id)
         if call is not None:
             call.tenant = tenant
         return call
@@ -182,11 +185,13 @@ class CallQuerySet(LeasedQuerySet["Call"]):
         In the order of primary keys, as everybody who locks several calls: otherwise two could wait for each other.
         A notification may have changed a call since the claim; its changes must not be overwritten.
         """
-        by_token: dict[UUID | None, list[int]] = {}
+        by_token: dict[uuid.UUID, list[int]] = {}
         for call in batch:
-            by_token.setdefault(call.claim_token, []).append(call.pk)
+            if call.claim_token:
+                by_token.setdefault(call.claim_token, []).append(call.pk)
         # A batch is one claim; the calls that skipping adds are another one, which nobody else locks.
-        found = [call for token, pks in by_token.items() for call in call_statements.lock_claimed(pks, token)]
+        claims = (call_statements.STILL_CLAIMED.fetch(pks=pks, token=token) for token, pks in by_token.items())
+        found = [call for claim in claims for call in claim]
         for call in found:
             call.tenant = batch[0].tenant
         return found
@@ -229,4 +234,4 @@ def _choose_denied(connection: Connection, state: State, due: CallQuerySet, *, n
 def _connection(tenant_id: int, state: State) -> Connection | None:
     """Return the account that the step of this state uses; None if it uses none."""
     model = UisConnection if state in UIS_STATES else CrmConnection if state in CRM_STATES else None
-    return model.of_tenant(tenant_id) if model else None
+    return by_tenant(model).get(tenant=tenant_id) if model else None

@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Self
+from typing import Any
 
 from django.db import models
 from django.utils import timezone
@@ -28,14 +28,6 @@ class Connection(HeldAccount, AccessDenials):
 
     class Meta:
         abstract = True
-
-    @classmethod
-    def of_tenant(cls, tenant_id: int) -> Self:
-        """Return a tenant's connection. Raises DoesNotExist."""
-        found: Self | None = _of_tenant(cls).first(tenant=tenant_id)
-        if found is None:
-            raise cls.DoesNotExist
-        return found
 
     def is_circuit_open(self, *, is_live: bool, now: datetime) -> bool:
         """Return whether nothing should be sent now; for live work only after several failures in a row."""
@@ -105,7 +97,9 @@ class Connection(HeldAccount, AccessDenials):
 
 
 @functools.cache
-def _of_tenant(model: type[Connection]) -> CompiledSelect[Any]:
+def by_tenant(model: type[Connection]) -> CompiledSelect[Any]:
+    """Return what loads the connection of a `tenant`."""
+
     def build(given: Placeholders) -> Any:
         chosen = {"tenant": given.integer("tenant")}  # a field of the subclasses
         return model._default_manager.filter(**chosen)
