@@ -40,8 +40,6 @@ class Placeholder(models.Expression):
 
 
 class _Moment(Placeholder):
-    """A moment, and those before and after it by a fixed duration."""
-
     def __init__(self, name: str, shift: timedelta = timedelta(0)) -> None:
         super().__init__(name, models.DateTimeField())
         self.shift = shift
@@ -76,14 +74,13 @@ class Placeholders:
         return Placeholder(name, models.UUIDField())
 
     def integers(self, name: str) -> list[Any]:
-        """Return the placeholders of a list, for `__in`. It must not be empty."""
+        """Return the placeholders of a list, as `texts`. For `__in` it must not be empty."""
         return [Placeholder((name, number), models.BigIntegerField()) for number in range(self.sizes[name])]
 
     def texts(self, name: str) -> list[Any]:
-        """Return the placeholders of a list of texts. It must not be empty for `__in`."""
         return [Placeholder((name, number), models.TextField()) for number in range(self.sizes[name])]
 
-    def value_of(self, field: models.Field[Any, Any]) -> Any:
+    def value_of(self, field: Any) -> Any:
         """Return the placeholder of a column's new value, by the name of its attribute."""
         return Placeholder(field.attname, field)
 
@@ -100,8 +97,8 @@ class _Statement:
 class _Compiled:
     """Keeps the statements of one query, by database and the lengths of those of its values that are lists."""
 
-    def __init__(self, lists: Sequence[str]) -> None:
-        self._lists = lists
+    def __init__(self, build: Any, *, lists: Sequence[str] = ()) -> None:
+        self._build, self._lists = build, lists
         self._kept: dict[Any, Any] = {}
 
     def _statement(self, values: Mapping[str, Any], compile_it: Callable[[Placeholders], Any]) -> Any:
@@ -142,8 +139,7 @@ class CompiledSelect(_Compiled, Generic[Row]):
     def __init__(
         self, build: "Callable[[Placeholders], models.QuerySet[Any, Row]]", *, lists: Sequence[str] = ()
     ) -> None:
-        super().__init__(lists)
-        self._build = build
+        super().__init__(build, lists=lists)
 
     def fetch(self, **values: Any) -> list[Row]:
         """Run the query. Raises TransactionManagementError for a lock outside of `atomic()`."""
@@ -155,9 +151,9 @@ class CompiledSelect(_Compiled, Generic[Row]):
 
     def get(self, **values: Any) -> Row:
         """Return the only row. Raises ObjectDoesNotExist."""
-        if not (found := self.fetch(**values)):
-            raise ObjectDoesNotExist
-        return found[0]
+        if found := self.fetch(**values):
+            return found[0]
+        raise ObjectDoesNotExist
 
     def _compile(self, given: Placeholders) -> _Select:
         rows = self._build(given)
@@ -195,16 +191,7 @@ def _model_reader(compiler: Any) -> Callable[[Sequence[Any]], Any]:
 
 
 class CompiledUpdate(_Compiled):
-    """An UPDATE of the rows of a QuerySet, without joins."""
-
-    def __init__(
-        self,
-        build: "Callable[[Placeholders], tuple[models.QuerySet[Any], Mapping[str, Any]]]",
-        *,
-        lists: Sequence[str] = (),
-    ) -> None:
-        super().__init__(lists)
-        self._build = build
+    """An UPDATE without joins: `build` returns a QuerySet, and the new values by the names of fields."""
 
     def run(self, **values: Any) -> int:
         """Run the update and return the number of rows it found."""
@@ -224,7 +211,7 @@ class CompiledInsert(_Compiled):
     """An INSERT of model instances, which get their primary keys; signals are not sent, as with `bulk_create`."""
 
     def __init__(self, model: type[models.Model]) -> None:
-        super().__init__(["rows"])
+        super().__init__(None, lists=["rows"])
         self._model = model
 
     def insert(self, rows: Sequence[models.Model]) -> None:
@@ -234,6 +221,14 @@ class CompiledInsert(_Compiled):
             keys = cursor.fetchall()
         for row, (key,) in zip(rows, keys, strict=True):
             row.pk, row._state.adding, row._state.db = key, False, connection.alias
+
+    def insert_new(self, rows: Sequence[models.Model]) -> int:
+        """Insert the rows whose unique columns no other one has, and return their number; they get no primary keys."""
+        sql, params = self.statement(rows)
+        insert, _returning, _column = sql.rpartition(" RETURNING ")
+        with connection.cursor() as cursor:
+            cursor.execute(f"{insert} ON CONFLICT DO NOTHING", params)
+            return int(cursor.rowcount)
 
     def statement(self, rows: Sequence[models.Model]) -> tuple[str, list[Any]]:
         """Return the statement, which returns the primary keys, and its parameters; for a part of another one."""

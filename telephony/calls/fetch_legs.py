@@ -69,7 +69,8 @@ def fetch_due(tenant_id: int, *, now: datetime) -> None:
     # Old calls do not use the reserve of API points.
     has_points = not api_quota.seconds_to_wait(connection.data_limits, is_live=False, now=now)
     only = None if has_points else is_low_priority
-    batch = Call.objects.claim(tenant_id, State.FETCHING_LEGS, limit=BATCH, is_low_priority=only, now=now)
+    which = {"connection": connection, "is_low_priority": only}
+    batch = Call.objects.claim(tenant_id, State.FETCHING_LEGS, limit=BATCH, **which, now=now)
     if batch:
         with outgoing_requests.kept(tenant_id, sessions=[call.session_id for call in batch]):
             _fetch(batch, now=now)

@@ -69,6 +69,7 @@ class CallQuerySet(LeasedQuerySet["Call"]):
         *,
         limit: int,
         now: datetime,
+        connection: Connection | None = None,
         is_low_priority: bool | None = None,
         due_before: datetime | None = None,
     ) -> list["Call"]:
@@ -76,13 +77,14 @@ class CallQuerySet(LeasedQuerySet["Call"]):
 
         Low-priority calls come after the others, however long they have been due; `is_low_priority` selects
         only the one or the other kind, `due_before` those that became due earlier. A call that may break its batch is
-        claimed alone. After failures of the vendor one call is claimed first, as a half-open probe.
+        claimed alone. After failures of the vendor one call is claimed first, as a half-open probe. `connection` is the
+        account that the state needs, if it has just been loaded.
         """
         due_calls = call_statements.due(state, SUSPECT, limit, is_low_priority, is_before=due_before is not None)
         chosen = _batch(due_calls.fetch(tenant=tenant_id, now=now, before=due_before))
         if not chosen or self.count_claimed(tenant_id, state, now=now) >= circuit_breaker.MAX_CONCURRENT_BATCHES:
             return []
-        connection = _connection(tenant_id, state)
+        connection = connection or _connection(tenant_id, state)
         if connection is not None and connection.consecutive_failures:
             chosen = chosen[:1] if connection.try_half_open(now=now) else []
         elif connection is not None and NEEDED_RIGHTS.get(state) in connection.denials:
@@ -120,7 +122,7 @@ class CallQuerySet(LeasedQuerySet["Call"]):
     def _claim(self, chosen: Sequence[int], state: State, *, now: datetime) -> list["Call"]:
         if not chosen:
             return []
-        token, values = uuid.uuid4(), {"state": state.value, "worker": jobs.worker_name(), "now": now}
+        token, values = uuid.uuid4(), {"state": state, "worker": jobs.worker_name(), "now": now}
         call_statements.leases(_first_attempt_at).run(pks=chosen, token=token, **values)
         batch = call_statements.CLAIMED.fetch(pks=chosen, token=token)
         for call in batch:  # One object: what a request records of the connections is known to all of them.
@@ -161,7 +163,7 @@ class CallQuerySet(LeasedQuerySet["Call"]):
 
     def count_claimed(self, tenant_id: int, state: State, *, now: datetime) -> int:
         """Return how many workers work on calls of this client in one state."""
-        return len(call_statements.CLAIMS.fetch(tenant=tenant_id, state=state.value, now=now))
+        return len(call_statements.CLAIMS.fetch(tenant=tenant_id, state=state, now=now))
 
     def with_related(self) -> "CallQuerySet":
         """Join the related rows a step needs, in one query."""
