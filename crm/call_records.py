@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from connector_project.core import phone_numbers
+from connector_project.core.compiled_queries import CompiledSelect
 from connector_project.core.untrusted_input import parse_id
 from crm.models import Popup
 from crm.retailcrm.payloads import LONGEST_URL, CallEvent, CallRecord, EventType, Hangup
@@ -66,10 +67,19 @@ def upload_details(record: CallRecord, known: Collection[str]) -> dict[str, Any]
     return {name: value for name, value in details.items() if value} | {"known": record.external_id in known}
 
 
+_sites: CompiledSelect[tuple[str, str]] = CompiledSelect(
+    lambda given: (
+        VirtualNumber.objects.filter(tenant=given.integer("tenant"))
+        .exclude(site="")
+        .order_by()
+        .values_list("number", "site")
+    )
+)
+
+
 def store_by_number(connection: CrmConnection) -> dict[str, str]:
     """Return the store of each virtual number."""
-    own = VirtualNumber.objects.filter(tenant=connection.tenant_id).exclude(site="")
-    return dict(own.values_list("number", "site"))
+    return dict(_sites.fetch(tenant=connection.tenant_id))
 
 
 def site(connection: CrmConnection, number: str) -> str:

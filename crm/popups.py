@@ -13,6 +13,7 @@ from connector_project.core import http_client
 from crm import call_records, client_factory, popup_closing, popup_ends
 from crm.models import Popup
 from crm.models.popup import CLOSE_WITHIN
+from crm.popup_statements import SHOWN
 from crm.retailcrm.client import EVENT_RIGHT
 from crm.retailcrm.payloads import EventType, Hangup
 from telephony import outgoing_requests
@@ -70,9 +71,7 @@ def _end(tenant: Tenant, event: EndedEvent, *, received_at: datetime, now: datet
 
 
 def _shown(tenant: Tenant, event: CallEvent) -> list[Popup]:
-    of_call = Popup.objects.filter(tenant=tenant, session_id=event.session_id)
-    unclosed = of_call.filter(state__in=[State.OPENING, State.OPEN])
-    return list(unclosed.select_related("employee", "tenant__crm").order_by("pk"))
+    return SHOWN.fetch(tenant=tenant.pk, session=event.session_id)
 
 
 def _open(tenant: Tenant, event: RingingEvent | AnsweredEvent, *, received_at: datetime, now: datetime) -> Outcome:

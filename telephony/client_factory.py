@@ -1,12 +1,15 @@
 """Builds UIS clients from connections."""
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from django.conf import settings
 from django.utils import timezone
 
 from connector_project.core import exchanges, http_client
+from connector_project.core.compiled_queries import CompiledUpdate, Placeholders
 from connector_project.core.encrypted_fields import UndecryptableText
 from connector_project.core.origins import INVALID, origin
 from telephony import api_quota
@@ -63,7 +66,7 @@ class _AccountChannel(Channel):
     def on_limits(self, limits: Limits) -> None:
         quota = api_quota.to_json(limits, now=timezone.now())
         setattr(self.connection, self.quota_field, quota)
-        UisConnection.objects.filter(pk=self.connection.pk).update(**{self.quota_field: quota})
+        _quota(self.quota_field).run(connection=self.connection.pk, **{self.quota_field: quota})
 
     def _check_points(self) -> None:
         quota = getattr(self.connection, self.quota_field)
@@ -84,6 +87,15 @@ class _AccountChannel(Channel):
         elif self.connection.record_success(*proven):
             reasons = (FailureReason.UIS_UNAVAILABLE, FailureReason.UIS_DENIED)
             Call.objects.make_due(self.connection.tenant_id, UIS_STATES, reasons, now=timezone.now())
+
+
+@functools.cache
+def _quota(field: str) -> CompiledUpdate:
+    def build(given: Placeholders) -> Any:
+        rows = UisConnection.objects.filter(pk=given.integer("connection"))
+        return rows, {field: given.value_of(UisConnection._meta.get_field(field))}
+
+    return CompiledUpdate(build)
 
 
 def uis_client(connection: UisConnection, *, is_live: bool = False, on_wait: OnWait | None = None) -> UisClient:

@@ -9,15 +9,25 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 
+from django.db import connection
 from django.utils import timezone
 
 from connector_project.core import exchanges, logging, transactions
+from connector_project.core.compiled_queries import CompiledInsert
 from connector_project.core.exchanges import Exchange
 from telephony.models import OutgoingRequest, RequestedCall
 from telephony.models.outgoing_request import LONGEST_METHOD
 from telephony.uis.recordings import RECORD_FIELDS
 
 logger = logging.logger(__name__)
+
+
+_requests, _calls = CompiledInsert(OutgoingRequest), CompiledInsert(RequestedCall)
+_WITH_CALLS = """
+WITH kept AS ({request})
+INSERT INTO telephony_requestedcall (tenant_id, request_id, session_id)
+SELECT %s, kept.id, session_id FROM kept, unnest(%s::bigint[]) AS session_id
+"""
 
 
 @contextmanager
@@ -45,28 +55,46 @@ def _try_to_store(tenant_id: int, sent: Sequence[Exchange], *, sessions: Sequenc
         logger.exception("outgoing requests were not kept", requests=len(sent))
 
 
-@transactions.atomic
 def _store(tenant_id: int, sent: Sequence[Exchange], *, sessions: Sequence[int], command_id: int | None) -> None:
-    """Store exchanges in two statements."""
-    rows = OutgoingRequest.objects.bulk_create([_row(tenant_id, one, command_id) for one in sent])
-    RequestedCall.objects.bulk_create(
-        RequestedCall(tenant_id=tenant_id, request=row, session_id=session_id)
+    """Store exchanges: one in a single statement where the database allows it, else all in two."""
+    rows = [_row(tenant_id, one, command_id) for one in sent]
+    if len(rows) == 1 and sessions and connection.vendor == "postgresql":
+        transactions.run_again_on_conflict(_store_one, rows[0], _named(rows[0], sessions))
+    else:
+        _store_all(rows, sessions)
+
+
+@transactions.atomic
+def _store_all(rows: Sequence[OutgoingRequest], sessions: Sequence[int]) -> None:
+    _requests.insert(rows)
+    about = [
+        RequestedCall(tenant_id=row.tenant_id, request=row, session_id=session_id)
         for row in rows
         for session_id in _named(row, sessions)
-    )
+    ]
+    if about:
+        _calls.insert(about)
+
+
+def _store_one(row: OutgoingRequest, sessions: Sequence[int]) -> None:
+    """Store one exchange and the calls it is about, in one statement."""
+    sql, params = _requests.statement([row])
+    with connection.cursor() as cursor:
+        cursor.execute(_WITH_CALLS.format(request=sql), [*params, row.tenant_id, list(sessions)])
 
 
 def _row(tenant_id: int, one: Exchange, command_id: int | None) -> OutgoingRequest:
+    method, request, response = exchanges.stored(one, hidden=RECORD_FIELDS)
     return OutgoingRequest(
         tenant_id=tenant_id,
         system=one.system,
-        method=one.method[:LONGEST_METHOD],
+        method=method[:LONGEST_METHOD],
         sent_at=timezone.now() - timedelta(seconds=time.monotonic() - one.started),
         duration_ms=round(one.seconds * 1000),
         status=one.status,
         error=one.error,
-        request=exchanges.stored_text(one.request, hidden=RECORD_FIELDS),
-        response=exchanges.stored_text(one.response, hidden=RECORD_FIELDS),
+        request=request,
+        response=response,
         command_id=command_id,
     )
 

@@ -46,7 +46,10 @@ class Exchange:
     @property
     def method(self) -> str:
         """The method that a JSON-RPC body names, else the HTTP method and the path."""
-        request = self.request
+        return self.method_of(self.request)
+
+    def method_of(self, request: Any) -> str:
+        """Return `method` by the request that was read already."""
         is_rpc = isinstance(request, dict) and {"method", "params"} <= request.keys()
         return str(request["method"]) if is_rpc else f"{self.verb} {self.path}"
 
@@ -102,6 +105,12 @@ def recorded(*, secret: str) -> Send:
         return reply
 
     return send
+
+
+def stored(one: Exchange, *, hidden: Collection[str]) -> tuple[str, str, str]:
+    """Return method, request and response of an exchange as texts to store; see `stored_text`."""
+    request = one.request  # read once: it is parsed
+    return one.method_of(request), stored_text(request, hidden=hidden), stored_text(one.response, hidden=hidden)
 
 
 def stored_text(body: Any, *, hidden: Collection[str]) -> str:

@@ -12,6 +12,7 @@ from typing import Any, Self, TypeVar
 from django.db import InterfaceError, OperationalError, models
 from django.utils.translation import gettext_lazy as _
 
+from connector_project.core.compiled_queries import CompiledUpdate, Placeholders
 from connector_project.core.models import LIVE_FOR, WorkerHeartbeat
 from connector_project.core.task_queue import MAX_SWEPT
 from connector_project.core.transactions import is_conflict
@@ -51,14 +52,7 @@ class LeasedQuerySet(models.QuerySet[Job]):
         The conditions of the QuerySet are checked again by the UPDATE.
         """
         token = uuid.uuid4()
-        lease_fields = {
-            "claim_token": token,
-            "claimed_by": worker_name(),
-            "attempts": models.F("attempts") + 1,
-            "lost_leases": _counted_lost_leases(),
-            "next_attempt_at": now + lease,
-        }
-        self.order_by().update(**lease_fields, **changes)
+        self.order_by().update(**lease_fields(token, worker_name(), until=now + lease), **changes)
         return token
 
     def held(self, *, now: datetime) -> Self:
@@ -88,7 +82,10 @@ class LeasedQuerySet(models.QuerySet[Job]):
 
     def release_claimed(self, job: Job, at: datetime | None, **changes: Any) -> None:
         """Write `changes` and the next attempt, if this claim still holds the job; None: nothing is left to do."""
-        self.still_claimed(job).update(**released(at), **changes)
+        if job.claim_token:
+            values = released(at) | changes
+            statement = _results(self.model, tuple(values))
+            statement.run(job=job.pk, held_by=job.claim_token, **values)
 
     @contextmanager
     def returned_on_conflict(self, job: Job, *, now: datetime) -> Iterator[None]:
@@ -139,6 +136,28 @@ class LeasedJob(models.Model):
 def released(at: datetime | None) -> dict[str, Any]:
     """Return the fields of a job that nobody holds and that is due at `at`; None: nothing is left to do."""
     return {"claim_token": None, "claimed_by": "", "lost_leases": 0, "next_attempt_at": at}
+
+
+@functools.cache
+def _results(model: type[LeasedJob], names: tuple[str, ...]) -> CompiledUpdate:
+    """Return what writes these fields to a job that a claim still holds."""
+
+    def build(given: Placeholders) -> Any:
+        claimed = model._default_manager.filter(pk=given.integer("job"), claim_token=given.uuid("held_by"))
+        return claimed, {name: given.value_of(model._meta.get_field(name)) for name in names}
+
+    return CompiledUpdate(build)
+
+
+def lease_fields(token: Any, worker: Any, *, until: Any) -> dict[str, Any]:
+    """Return the new values of a job that is claimed; also with placeholders, for a compiled query."""
+    return {
+        "claim_token": token,
+        "claimed_by": worker,
+        "attempts": models.F("attempts") + 1,
+        "lost_leases": _counted_lost_leases(),
+        "next_attempt_at": until,
+    }
 
 
 def stopped_workers(*, now: datetime) -> models.QuerySet[Any, str]:

@@ -1,5 +1,6 @@
 """Parses and compares URLs with urllib3's parser, which also sends the request: two parsers would be an SSRF hole."""
 
+import functools
 from urllib.parse import urljoin
 
 from urllib3.exceptions import LocationParseError
@@ -10,6 +11,7 @@ Origin = tuple[str, str, int]
 INVALID: Origin = ("", "", 0)
 
 
+@functools.lru_cache(maxsize=200)
 def parts(url: str) -> Url:
     """Parse a URL; an invalid one gives an empty Url."""
     try:

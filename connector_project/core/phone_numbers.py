@@ -34,6 +34,8 @@ class TypedNumber(NamedTuple):
     extension: str = ""
 
 
+# A number comes several times with each call; few are remembered, and only in memory.
+@functools.lru_cache(maxsize=500)
 def from_vendor(raw: str | None, *, region: str) -> str:
     """Return the digits of a number that UIS wrote; "" if it is hidden or a name.
 
@@ -111,6 +113,7 @@ def beginning_from_person(text: str, *, region: str) -> str:
     return digits
 
 
+@functools.lru_cache(maxsize=500)
 def e164(number: str) -> str:
     """Return a number with a plus; short internal numbers stay as they are."""
     return f"+{number}" if is_external(number) else number

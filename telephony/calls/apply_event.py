@@ -7,7 +7,7 @@ from telephony.calls import late_answers, late_recordings, pipeline, recording_s
 from telephony.calls.evidence import updated
 from telephony.calls.resolution import CallResolution, ResolutionStatus
 from telephony.calls.sources import Sources, StaffDirectory
-from telephony.models import Call, FailureReason, Step
+from telephony.models import Call, FailureReason, Step, call_statements
 from telephony.uis.types import CallEvent, EndedEvent
 from tenants.models import Tenant
 
@@ -61,7 +61,7 @@ def _start_call(call: Call, event: CallEvent, resolution: CallResolution, *, now
         call.move_to(State.SKIPPED, now=now)  # Spend no API points on a call that is skipped.
     else:
         pipeline.enter(call, resolution, now=now)
-    call.save()
+    call_statements.inserts(Call).insert([call])
     call.log(Step.RECEIVED, event.event, now=now)
 
 

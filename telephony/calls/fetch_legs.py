@@ -23,6 +23,7 @@ from telephony.uis import errors
 from telephony.uis.client import UisClient
 from telephony.uis.types import CallLeg, EndedEvent
 from tenants.models import UisConnection
+from tenants.models.connections import by_tenant
 from tenants.transfer_rules import RuleSet
 
 BATCH = 100
@@ -56,17 +57,17 @@ def fetch_due(tenant_id: int, *, now: datetime) -> None:
 
     Live calls share their request with old ones, so that these have their turns however much is going on.
     """
-    due = Call.objects.due(now=now).filter(tenant=tenant_id, state=State.FETCHING_LEGS)
-    is_low_priority = due.order_by("is_low_priority").values_list("is_low_priority", flat=True).first()
+    is_low_priority = Call.objects.due_priority(tenant_id, State.FETCHING_LEGS, now=now)
     if is_low_priority is None:
         return
-    connection = UisConnection.objects.get(tenant=tenant_id)
+    connection = by_tenant(UisConnection).get(tenant=tenant_id)
     if not try_acquire_slot(connection, is_low_priority=is_low_priority, now=now):
         return
     # Old calls do not use the reserve of API points.
     has_points = not api_quota.seconds_to_wait(connection.data_limits, is_live=False, now=now)
     only = None if has_points else is_low_priority
-    batch = Call.objects.claim(tenant_id, State.FETCHING_LEGS, limit=BATCH, is_low_priority=only, now=now)
+    which = {"connection": connection, "is_low_priority": only}
+    batch = Call.objects.claim(tenant_id, State.FETCHING_LEGS, limit=BATCH, **which, now=now)
     if batch:
         with outgoing_requests.kept(tenant_id, sessions=[call.session_id for call in batch]):
             _fetch(batch, now=now)

@@ -8,6 +8,7 @@ from typing import Any
 from django.db.models import F, FilteredRelation, Q, TextField
 from django.db.models.functions import Cast
 
+from connector_project.core.compiled_queries import CompiledSelect, Placeholders
 from telephony.calls import stored_events
 from telephony.calls.evidence import load
 from telephony.calls.resolution import CallResolution, resolve
@@ -16,6 +17,38 @@ from telephony.uis.types import CallEvent
 from tenants.models import Employee, Tenant, TransferRules, VirtualNumber
 from tenants.transfer_rules import Filter
 
+_stored: CompiledSelect[tuple[int | None, Any]] = CompiledSelect(
+    lambda given: (
+        Notification.objects.filter(
+            tenant=given.integer("tenant"), session_id__in=given.integers("sessions"), parsed_event__isnull=False
+        )
+        .order_by()
+        .values_list("session_id", "parsed_event")
+    ),
+    lists=["sessions"],
+)
+_employees: CompiledSelect[Employee] = CompiledSelect(
+    lambda given: Employee.objects.filter(tenant=given.integer("tenant"))
+)
+_numbers: CompiledSelect[tuple[str, datetime | None]] = CompiledSelect(
+    lambda given: (
+        VirtualNumber.objects.filter(tenant=given.integer("tenant")).order_by().values_list("number", "voice_mail_at")
+    )
+)
+
+
+def _find_parties(given: Placeholders) -> Any:
+    wanted = Q(uis_id=given.integer("employee"))
+    for quoted in given.texts("quoted"):
+        wanted |= Q(is_dismissed=False, numbers_text__contains=quoted)
+    is_one = Q(tenant__virtual_numbers__number__in=given.texts("numbers"))
+    virtual = FilteredRelation("tenant__virtual_numbers", condition=is_one)
+    staff = Employee.objects.alias(numbers_text=Cast("numbers", TextField()), virtual=virtual)
+    return staff.filter(wanted, tenant=given.integer("tenant")).annotate(virtual_number=F("virtual__number"))
+
+
+_parties: CompiledSelect[Any] = CompiledSelect(_find_parties, lists=["numbers", "quoted"])
+
 
 def events_by_session(tenant: Tenant, session_ids: Collection[int]) -> dict[int, Sequence[CallEvent]]:
     """Return the processed events of each session. One query for any number of sessions.
@@ -23,10 +56,8 @@ def events_by_session(tenant: Tenant, session_ids: Collection[int]) -> dict[int,
     If an event cannot be read, those of its session raise when they are used: the other sessions are not to blame.
     """
     found: dict[int, list[Any]] = {session_id: [] for session_id in session_ids}
-    rows = Notification.objects.filter(tenant=tenant, session_id__in=session_ids, parsed_event__isnull=False)
-    for session_id, stored in rows.order_by().values_list("session_id", "parsed_event"):
-        if session_id in found:
-            found[session_id].append(stored)
+    for session_id, stored in _stored.fetch(tenant=tenant.pk, sessions=list(found)) if found else ():
+        found[session_id or 0].append(stored)
     return {session_id: _load_events(stored) for session_id, stored in found.items()}
 
 
@@ -50,12 +81,8 @@ class _UnreadableEvents(Sequence[CallEvent]):
 
 def find_parties(tenant: Tenant, employee_id: int, numbers: Collection[str]) -> tuple[Employee | None, frozenset[str]]:
     """Return an employee, and which of these numbers are the tenant's own, as in `own_numbers`. One query."""
-    wanted = Q(uis_id=employee_id)
-    for number in numbers:
-        wanted |= Q(is_dismissed=False, numbers_text__contains=f'"{number}"')
-    virtual = FilteredRelation("tenant__virtual_numbers", condition=Q(tenant__virtual_numbers__number__in=numbers))
-    staff = Employee.objects.alias(numbers_text=Cast("numbers", TextField()), virtual=virtual)
-    rows: list[Any] = list(staff.filter(wanted, tenant=tenant).annotate(virtual_number=F("virtual__number")))
+    quoted = [f'"{number}"' for number in numbers]
+    rows = _parties.fetch(tenant=tenant.pk, employee=employee_id, numbers=list(numbers), quoted=quoted)
     own = {number for row in rows if not row.is_dismissed for number in row.numbers}
     own.update(row.virtual_number for row in rows if row.virtual_number)
     return next((row for row in rows if row.uis_id == employee_id), None), frozenset(own)
@@ -72,8 +99,8 @@ class StaffDirectory:
     @classmethod
     def for_tenant(cls, tenant: Tenant) -> "StaffDirectory":
         """Load the directory. Two queries."""
-        employees = {employee.uis_id: employee for employee in Employee.objects.filter(tenant=tenant)}
-        numbers = dict(VirtualNumber.objects.filter(tenant=tenant).values_list("number", "voice_mail_at"))
+        employees = {employee.uis_id: employee for employee in _employees.fetch(tenant=tenant.pk)}
+        numbers = dict(_numbers.fetch(tenant=tenant.pk))
         return cls(employees, frozenset(numbers), {number: at for number, at in numbers.items() if at is not None})
 
     @property

@@ -231,7 +231,7 @@ def enqueue(call: Call, *, now: datetime) -> None:
 
 def enqueue_if_due(tenant_id: int, state: State, *, now: datetime) -> None:
     """Queue the next batch of one tenant if more is due, after other tenants' work."""
-    if Call.objects.due(now=now).filter(tenant=tenant_id, state=state).exists():
+    if Call.objects.due_priority(tenant_id, state, now=now) is not None:
         with transaction.atomic():
             task_queue.enqueue(TASKS[state], tenant_id)
 

@@ -5,13 +5,14 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
+from django.apps import apps
 from django.db import models
 from django.db.models.functions import Reverse
 from django.utils.translation import gettext_lazy as _
 
 from connector_project.core.choices import Choices
 from connector_project.core.encrypted_fields import EncryptedTextField
-from telephony.models import choices
+from telephony.models import call_statements, choices
 from telephony.models.call_queryset import CallQuerySet
 from telephony.models.choices import Direction, FailureReason, Result, Step
 from telephony.models.retries import RetriedJob
@@ -184,7 +185,9 @@ class Call(RetriedJob):
     def log(
         self, step: Step, detail: str = "", *, by: User | None = None, now: datetime, duration_ms: int | None = None
     ) -> None:
-        self.history.create(step=step, reason=self.reason, detail=detail, at=now, duration_ms=duration_ms, actor=by)
+        call_log = apps.get_model("telephony", "CallLogEntry")
+        values = {"step": step, "reason": self.reason, "detail": detail, "at": now, "duration_ms": duration_ms}
+        call_statements.inserts(call_log).insert([call_log(call_id=self.pk, actor=by, **values)])
 
 
 # The fields that a processing step may change.
@@ -213,7 +216,7 @@ def saving_changes(calls: Sequence[Call]) -> Iterator[None]:
     ]
     same = {name: now[0][name] for name in changed if all(new[name] == now[0][name] for new in now)}
     if same:
-        Call.objects.filter(pk__in=[call.pk for call in calls]).update(**same)
+        call_statements.changes(tuple(same)).run(pks=[call.pk for call in calls], **same)
     if different := [name for name in changed if name not in same]:
         Call.objects.bulk_update(calls, different)
 

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
+from connector_project.core.compiled_queries import CompiledInsert
 from telephony.models.call import Call
 from telephony.models.choices import FailureReason, Step
 
@@ -47,9 +48,9 @@ def log_many(
     **more: Any,
 ) -> None:
     """Add one log entry per call of a batch; `details` by the call's primary key."""
-    CallLogEntry.objects.bulk_create(
+    entries = [
         CallLogEntry(
-            call=call,
+            call_id=call.pk,
             step=step,
             at=now,
             duration_ms=milliseconds,
@@ -57,4 +58,9 @@ def log_many(
             **({"reason": call.reason, "detail": call.detail} | more),
         )
         for call in calls
-    )
+    ]
+    if entries:
+        _entries.insert(entries)
+
+
+_entries = CompiledInsert(CallLogEntry)

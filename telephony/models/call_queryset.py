@@ -1,14 +1,16 @@
 """The QuerySet of calls: due, claim and lease."""
 
+import uuid
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.db import models
 
 from connector_project.core import circuit_breaker, jobs
 from connector_project.core.jobs import LeasedQuerySet
 from connector_project.core.transactions import run_again_on_conflict
+from telephony.models import call_statements
 from telephony.models.choices import (
     CRM_STATES,
     NEEDED_RIGHTS,
@@ -21,6 +23,7 @@ from telephony.models.choices import (
 )
 from telephony.models.retries import SUSPECT_AFTER_ATTEMPTS
 from tenants.models import Connection, CrmConnection, Tenant, UisConnection
+from tenants.models.connections import by_tenant
 
 if TYPE_CHECKING:
     from telephony.models.call import Call
@@ -66,6 +69,7 @@ class CallQuerySet(LeasedQuerySet["Call"]):
         *,
         limit: int,
         now: datetime,
+        connection: Connection | None = None,
         is_low_priority: bool | None = None,
         due_before: datetime | None = None,
     ) -> list["Call"]:
@@ -73,22 +77,40 @@ class CallQuerySet(LeasedQuerySet["Call"]):
 
         Low-priority calls come after the others, however long they have been due; `is_low_priority` selects
         only the one or the other kind, `due_before` those that became due earlier. A call that may break its batch is
-        claimed alone. After failures of the vendor one call is claimed first, as a half-open probe.
+        claimed alone. After failures of the vendor one call is claimed first, as a half-open probe. `connection` is the
+        account that the state needs, if it has just been loaded.
         """
-        due = self.due(now=now).filter(tenant=tenant_id, state=state).order_by("is_low_priority", "next_attempt_at")
-        if is_low_priority is not None:
-            due = due.filter(is_low_priority=is_low_priority)
-        if due_before is not None:
-            due = due.filter(next_attempt_at__lt=due_before)
-        chosen = _batch(list(due.annotate(is_suspect=SUSPECT).values_list("pk", "is_suspect")[:limit]))
+        due_calls = call_statements.due(state, SUSPECT, limit, is_low_priority, is_before=due_before is not None)
+        chosen = _batch(due_calls.fetch(tenant=tenant_id, now=now, before=due_before))
         if not chosen or self.count_claimed(tenant_id, state, now=now) >= circuit_breaker.MAX_CONCURRENT_BATCHES:
             return []
-        connection = _connection(tenant_id, state)
+        connection = connection or _connection(tenant_id, state)
         if connection is not None and connection.consecutive_failures:
             chosen = chosen[:1] if connection.try_half_open(now=now) else []
         elif connection is not None and NEEDED_RIGHTS.get(state) in connection.denials:
+            due = self.due_of(tenant_id, state, is_low_priority=is_low_priority, due_before=due_before, now=now)
             chosen = _choose_denied(connection, state, due, now=now)[:limit]
         return self._claim(chosen, state, now=now)
+
+    def due_of(
+        self,
+        tenant_id: int,
+        state: State,
+        *,
+        is_low_priority: bool | None = None,
+        due_before: Any = None,
+        now: Any,
+    ) -> "CallQuerySet":
+        """Return the due calls of one tenant in the order in which they are claimed; see `claim`."""
+        due = self.due(now=now).filter(tenant=tenant_id, state=state).order_by("is_low_priority", "next_attempt_at")
+        if is_low_priority is not None:
+            due = due.filter(is_low_priority=is_low_priority)
+        return due if due_before is None else due.filter(next_attempt_at__lt=due_before)
+
+    def due_priority(self, tenant_id: int, state: State, *, now: datetime) -> bool | None:
+        """Return whether all due calls of one tenant have low priority; None if there are none."""
+        found = call_statements.first_due(state).first(tenant=tenant_id, now=now)
+        return None if found is None else found[0]
 
     def claim_expired(
         self, tenant_id: int, state: State, *, before: datetime, limit: int, now: datetime
@@ -100,9 +122,9 @@ class CallQuerySet(LeasedQuerySet["Call"]):
     def _claim(self, chosen: Sequence[int], state: State, *, now: datetime) -> list["Call"]:
         if not chosen:
             return []
-        free = self.filter(pk__in=chosen, state=state, next_attempt_at__lte=now)
-        token = free.set_lease(now=now, first_attempt_at=_first_attempt_at(now))
-        batch = list(self.filter(pk__in=chosen, claim_token=token).with_related())
+        token, values = uuid.uuid4(), {"state": state, "worker": jobs.worker_name(), "now": now}
+        call_statements.leases(_first_attempt_at).run(pks=chosen, token=token, **values)
+        batch = call_statements.CLAIMED.fetch(pks=chosen, token=token)
         for call in batch:  # One object: what a request records of the connections is known to all of them.
             call.tenant = batch[0].tenant
         return batch
@@ -141,8 +163,7 @@ class CallQuerySet(LeasedQuerySet["Call"]):
 
     def count_claimed(self, tenant_id: int, state: State, *, now: datetime) -> int:
         """Return how many workers work on calls of this client in one state."""
-        claimed = self.held(now=now).filter(tenant=tenant_id, state=state)
-        return claimed.order_by().values("claim_token").distinct().count()
+        return len(call_statements.CLAIMS.fetch(tenant=tenant_id, state=state, now=now))
 
     def with_related(self) -> "CallQuerySet":
         """Join the related rows a step needs, in one query."""
@@ -155,8 +176,7 @@ class CallQuerySet(LeasedQuerySet["Call"]):
 
     def locked(self, tenant: Tenant, session_id: int) -> "Call | None":
         """Return the locked row of a call, or None. Needs a transaction."""
-        rows = self.select_for_update(of=("self",)).filter(tenant=tenant, session_id=session_id)
-        call = rows.select_related("employee").first()
+        call = call_statements.LOCKED.first(tenant=tenant.pk, session=session_id)
         if call is not None:
             call.tenant = tenant
         return call
@@ -167,9 +187,16 @@ class CallQuerySet(LeasedQuerySet["Call"]):
         In the order of primary keys, as everybody who locks several calls: otherwise two could wait for each other.
         A notification may have changed a call since the claim; its changes must not be overwritten.
         """
-        tokens = {call.claim_token for call in batch}
-        claimed = self.filter(pk__in=[call.pk for call in batch], claim_token__in=tokens)
-        return list(claimed.select_for_update(of=("self",)).with_related().order_by("pk"))
+        by_token: dict[uuid.UUID, list[int]] = {}
+        for call in batch:
+            if call.claim_token:
+                by_token.setdefault(call.claim_token, []).append(call.pk)
+        # A batch is one claim; the calls that skipping adds are another one, which nobody else locks.
+        claims = (call_statements.STILL_CLAIMED.fetch(pks=pks, token=token) for token, pks in by_token.items())
+        found = [call for claim in claims for call in claim]
+        for call in found:
+            call.tenant = batch[0].tenant
+        return found
 
 
 def _batch(due: Sequence[tuple[int, bool]]) -> list[int]:
@@ -209,4 +236,4 @@ def _choose_denied(connection: Connection, state: State, due: CallQuerySet, *, n
 def _connection(tenant_id: int, state: State) -> Connection | None:
     """Return the account that the step of this state uses; None if it uses none."""
     model = UisConnection if state in UIS_STATES else CrmConnection if state in CRM_STATES else None
-    return model._default_manager.get(tenant=tenant_id) if model else None
+    return by_tenant(model).get(tenant=tenant_id) if model else None

@@ -7,6 +7,7 @@ from django.conf import settings
 from django.db import transaction
 from django.urls import reverse
 
+from connector_project.core.compiled_queries import CompiledInsert, CompiledSelect
 from telephony.calls import recording_selection
 from telephony.models import Call, RecordingLink
 from telephony.recordings.unavailable import RecordingUnavailable, UnavailableReason
@@ -58,10 +59,11 @@ def _our_links(calls: Sequence[Call], *, now: datetime) -> dict[int, str]:
     links = _known(calls)
     new = [call for call in calls if call.pk not in links and not is_expired(call, now=now)]
     if new:
-        RecordingLink.objects.bulk_create(
-            (RecordingLink.for_call(call, now=now) for call in new), ignore_conflicts=True
-        )
-        links |= _known(new)  # Another worker may have created one first.
+        made = [RecordingLink.for_call(call, now=now) for call in new]
+        if _links.insert_new(made) == len(made):
+            links |= {link.call_id: link for link in made}
+        else:
+            links |= _known(new)  # Another worker has created one first.
     return {pk: address(link) for pk, link in links.items()}
 
 
@@ -132,4 +134,10 @@ def has_open(tenant: Tenant) -> bool:
 
 
 def _known(calls: Sequence[Call]) -> dict[int, RecordingLink]:
-    return {link.call_id: link for link in RecordingLink.objects.filter(call__in=calls)} if calls else {}
+    return {link.call_id: link for link in _of_calls.fetch(calls=[call.pk for call in calls])} if calls else {}
+
+
+_links = CompiledInsert(RecordingLink)
+_of_calls: CompiledSelect[RecordingLink] = CompiledSelect(
+    lambda given: RecordingLink.objects.filter(call__pk__in=given.integers("calls")), lists=["calls"]
+)

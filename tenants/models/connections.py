@@ -1,13 +1,16 @@
 """What a tenant's accounts at UIS and retailCRM have in common: key changes and the circuit breaker."""
 
+import functools
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from connector_project.core.circuit_breaker import LIVE_FAILURE_THRESHOLD, PROBE_TERM, backoff
+from connector_project.core.compiled_queries import CompiledSelect, Placeholders
 from tenants.models.denials import AccessDenials
 from tenants.models.held_account import HeldAccount
 
@@ -91,3 +94,14 @@ class Connection(HeldAccount, AccessDenials):
     def complete(self, values: Mapping[str, str]) -> dict[str, str]:
         """Return the values to store for those that were entered: an empty one means no change."""
         return {name: value for name, value in values.items() if value}
+
+
+@functools.cache
+def by_tenant(model: type[Connection]) -> CompiledSelect[Any]:
+    """Return what loads the connection of a `tenant`."""
+
+    def build(given: Placeholders) -> Any:
+        chosen = {"tenant": given.integer("tenant")}  # a field of the subclasses
+        return model._default_manager.filter(**chosen)
+
+    return CompiledSelect(build)

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 import responses
 from django.core.management import call_command
-from django.db import DatabaseError
+from django.db import DatabaseError, connection
 from django.urls import reverse
 from django.utils import timezone
 
@@ -170,14 +170,16 @@ def test_polling_is_not_kept(tenant, pbx, crm, run_queue):
 
 
 @pytest.mark.parametrize("at", ["request", "link"])
-def test_fault_while_keeping_does_not_harm_the_call(ring, crm, tenant, monkeypatch, at):
-    model = {"request": OutgoingRequest, "link": RequestedCall}[at]
+def test_fault_while_keeping_does_not_harm_the_call(ring, crm, tenant, at):
+    table = {"request": OutgoingRequest, "link": RequestedCall}[at]._meta.db_table
 
-    def fail(*_args, **_options):
-        raise DatabaseError("no space")
+    def fail(execute, sql, *rest):
+        if "INSERT INTO" in sql and table in sql:
+            raise DatabaseError("no space")
+        return execute(sql, *rest)
 
-    monkeypatch.setattr(model.objects, "bulk_create", fail)
-    call = ring()
+    with connection.execute_wrapper(fail):
+        call = ring()
     assert [one["externalId"] for one in crm.calls] == [f"uis-{call.session_id}"]
     assert Popup.objects.get().state == Popup.State.CLOSED
     assert kept(tenant) == []
@@ -288,9 +290,10 @@ def test_erased_number_is_in_no_request(ring, tenant):
 @pytest.mark.parametrize("count", [1, 20])
 def test_keeping_needs_a_fixed_number_of_statements(tenant, django_assert_num_queries, count):
     url = f"{tenant.crm.address}/api/x"
+    statements = 1 if count == 1 and connection.vendor == "postgresql" else 4  # a savepoint and two inserts
     with responses.RequestsMock() as mock:
         mock.get(url, body="{}")
-        with django_assert_num_queries(4), outgoing_requests.kept(tenant.pk, sessions=range(1, 11)):
+        with django_assert_num_queries(statements), outgoing_requests.kept(tenant.pk, sessions=range(1, 11)):
             for _request in range(count):
                 exchanges.recorded(secret="k")("retailCRM", "GET", url)
     assert RequestedCall.objects.count() == 10 * count

@@ -178,7 +178,7 @@ def test_links_of_a_batch_have_a_fixed_query_count(
         run_queue()
         RecordingLink.objects.all().delete()
         batch = list(Call.objects.with_related())
-        with django_assert_num_queries(3):
+        with django_assert_num_queries(2):
             links.addresses(batch, longest=255, now=timezone.now())
         with django_assert_num_queries(1):
             again = links.addresses(batch, longest=255, now=timezone.now())
