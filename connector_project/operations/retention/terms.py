@@ -83,6 +83,7 @@ PERMANENT: Mapping[str, str] = {
     "operations.Activation": "with the client; the last one only",
     "operations.TrafficProfile": "with the client; the last one only",
     "core.RateLimitSlot": "one row per rate limit",
+    "core.PeriodicRound": "one row per kind of periodic work",
     "tenants.User": "until an administrator deletes the account",
     "auth.Group": "permanently",
     "auth.Permission": "permanently",
