@@ -24,7 +24,9 @@ from crm import (
 )
 from crm.models import Popup
 from crm.popup_rollup import POPUPS
+from tenants import periodic_work
 from tenants.models import CrmConnection, Tenant
+from tenants.periodic_work import PeriodicWork
 
 logger = logging.logger(__name__)
 
@@ -92,8 +94,8 @@ def verify_uploads(tenant_id: int) -> None:
 
 
 def verify_uploads_all() -> None:
-    """Every hour: enqueue one task per client whose CRM connection is not suspended."""
-    Tenant.objects.live().filter(crm__denied_at=None).enqueue_each(upload_verification.TASK)
+    """Every hour: clients whose CRM connection is not suspended."""
+    periodic_work.begin(VERIFY_UPLOADS, now=timezone.now())
 
 
 def push_statuses(tenant_id: int) -> None:
@@ -140,7 +142,20 @@ def probe_all() -> None:
     """Every five minutes: probe the CRM connections that are suspended, and the addresses that the CRM reported."""
     CrmConnection.forget_unused(now=timezone.now())
     renamed_accounts.enqueue_due()
-    Tenant.objects.live().filter(crm__denied_at__isnull=False).enqueue_each(CrmConnection.PROBE_TASK)
+    periodic_work.begin(PROBE, now=timezone.now())
+
+
+VERIFY_UPLOADS = PeriodicWork(
+    task=upload_verification.TASK,
+    minutes=60,
+    clients=lambda: Tenant.objects.live().filter(crm__denied_at=None),
+)
+PROBE = PeriodicWork(
+    task=CrmConnection.PROBE_TASK,
+    minutes=5,
+    clients=lambda: Tenant.objects.live().filter(crm__denied_at__isnull=False),
+)
+PERIODIC_WORK = (VERIFY_UPLOADS, PROBE)
 
 
 def _run_for_tenant(tenant_id: int, request: Callable[[Tenant], object], *, is_probe: bool = False) -> None:

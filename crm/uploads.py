@@ -8,7 +8,7 @@ from datetime import datetime
 from django.utils import timezone
 from structlog.contextvars import bind_contextvars
 
-from connector_project.core import http_client, phone_numbers
+from connector_project.core import http_client, phone_numbers, task_queue
 from crm import call_records, client_factory
 from crm.retailcrm import errors
 from crm.retailcrm.client import LARGEST_UPLOAD, MANAGER_RIGHT
@@ -25,21 +25,32 @@ from tenants.transfer_rules import SkipReason
 
 BATCH = LARGEST_UPLOAD
 OWNERS_BATCH = 10
+# How long a task may upload batches of one tenant while nothing else is queued.
+TURN_SECONDS = 1.0
 
 
 def upload_due(tenant_id: int, *, now: datetime) -> None:
-    """Upload one batch of a tenant's due calls, and keep its queue going."""
-    batch = Call.objects.claim(tenant_id, State.READY, limit=BATCH, now=now)
-    if not batch:
-        return
-    is_full = len(batch) == BATCH
-    if is_full:  # Another worker may upload the next batch meanwhile.
-        steps.enqueue_if_due(tenant_id, State.READY, now=now)
-    upload(batch, now=now)
-    later = timezone.now()
-    # A task that found no free slot has ended without work, so the last running one queues the next.
-    if not is_full or not Call.objects.count_claimed(tenant_id, State.READY, now=later):
-        steps.enqueue_if_due(tenant_id, State.READY, now=later)
+    """Upload a tenant's due calls for one turn, and keep its queue going.
+
+    Two tasks work on a long queue: while one waits for the CRM's answer, the other one prepares its next batch. Each
+    batch is claimed when it is prepared, so that live calls are in the next request.
+    """
+    ends_at, moment = time.monotonic() + TURN_SECONDS, now
+    batch = _claim(tenant_id, now=moment)
+    if len(batch) == BATCH:
+        steps.enqueue_if_due(tenant_id, State.READY, now=moment)
+    while batch:
+        upload(batch, now=moment)
+        moment = timezone.now()
+        may_go_on = time.monotonic() < ends_at and not task_queue.depth("default")
+        batch = _claim(tenant_id, now=moment) if len(batch) == BATCH and may_go_on else []
+        if not batch:
+            # A task that found no free slot has ended without work, so each running one queues the next.
+            steps.enqueue_if_due(tenant_id, State.READY, now=moment)
+
+
+def _claim(tenant_id: int, *, now: datetime) -> list[Call]:
+    return Call.objects.claim(tenant_id, State.READY, limit=BATCH, now=now)
 
 
 def upload(batch: Sequence[Call], *, now: datetime) -> None:

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 
-from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 from structlog.contextvars import bind_contextvars
 
 from connector_project.core import http_client, logging, rollups, sweeps
-from connector_project.core.task_queue import drop_expired, enqueue
+from connector_project.core.task_queue import drop_expired
 from telephony import bulk_actions, client_factory, task_names
 from telephony.calls import fetch_legs, pipeline, sweep
 from telephony.models import Call
@@ -16,8 +16,10 @@ from telephony.recordings import follow_up
 from telephony.staff import status_polling, sync
 from telephony.stats.rollup import CALLS
 from telephony.webhooks import limits, process, text_cap
+from tenants import periodic_work
 from tenants.models import Tenant, TransferRules, UisConnection
 from tenants.models.crm_connection import on_v4
+from tenants.periodic_work import PeriodicWork
 
 logger = logging.logger(__name__)
 
@@ -93,34 +95,28 @@ def probe(tenant_id: int) -> None:
 
 
 def sync_all() -> None:
-    """Every hour: one task for each active tenant."""
-    Tenant.objects.live().filter(uis__denied_at=None).enqueue_each(task_names.SYNC_EMPLOYEES)
+    """Every hour: import the staff of each active tenant."""
+    periodic_work.begin(SYNC, now=timezone.now())
 
 
 def reconcile_all() -> None:
-    """Every ten minutes: one task for each active tenant."""
-    Tenant.objects.live().filter(uis__denied_at=None).enqueue_each(task_names.RECONCILE_CALLS)
+    """Every ten minutes: compare the recent calls of each active tenant."""
+    periodic_work.begin(RECONCILE, now=timezone.now())
 
 
 def close_all() -> None:
     """Every hour: tenants with an unclosed day, so that a failure is retried the next hour."""
-    now = timezone.now()
-    with transaction.atomic():
-        for tenant in Tenant.objects.live().filter(uis__denied_at=None):
-            if daily.has_unclosed_day(tenant, now=now):
-                enqueue(task_names.CLOSE_DAYS, tenant.pk)
+    periodic_work.begin(CLOSE_DAYS, now=timezone.now())
 
 
 def follow_up_recordings_all() -> None:
-    """Every hour: one task for each active tenant with a call that awaits its recording."""
-    awaiting = Call.objects.filter(state=Call.State.UPLOADED, awaits_recording=True).values("tenant")
-    Tenant.objects.live().filter(uis__denied_at=None, pk__in=awaiting).enqueue_each(task_names.FOLLOW_UP_RECORDINGS)
+    """Every hour: each active tenant with a call that awaits its recording."""
+    periodic_work.begin(FOLLOW_UP_RECORDINGS, now=timezone.now())
 
 
 def poll_all() -> None:
     """Every two minutes: tenants with two-way status sync."""
-    accessible = Tenant.objects.live().filter(uis__denied_at=None).exclude(on_v4("crm__"))
-    accessible.filter(rules__status_sync=TransferRules.StatusSync.BOTH).enqueue_each(task_names.POLL_STATUSES)
+    periodic_work.begin(POLL_STATUSES, now=timezone.now())
 
 
 def roll_up_calls() -> None:
@@ -136,7 +132,38 @@ def check_rolled_up_calls() -> None:
 def probe_all() -> None:
     """Every five minutes: tenants whose access UIS rejects. A missing right is probed by the step that needs it."""
     UisConnection.forget_unused(now=timezone.now())
-    Tenant.objects.live().filter(uis__denied_at__isnull=False).enqueue_each(UisConnection.PROBE_TASK)
+    periodic_work.begin(PROBE, now=timezone.now())
+
+
+def _accessible() -> QuerySet[Tenant]:
+    return Tenant.objects.live().filter(uis__denied_at=None)
+
+
+def _awaiting_recordings() -> QuerySet[Tenant]:
+    awaiting = Call.objects.filter(state=Call.State.UPLOADED, awaits_recording=True).values("tenant")
+    return _accessible().filter(pk__in=awaiting)
+
+
+def _with_status_sync() -> QuerySet[Tenant]:
+    return _accessible().exclude(on_v4("crm__")).filter(rules__status_sync=TransferRules.StatusSync.BOTH)
+
+
+def _denied() -> QuerySet[Tenant]:
+    return Tenant.objects.live().filter(uis__denied_at__isnull=False)
+
+
+SYNC = PeriodicWork(task=task_names.SYNC_EMPLOYEES, minutes=60, clients=_accessible)
+RECONCILE = PeriodicWork(task=task_names.RECONCILE_CALLS, minutes=10, clients=_accessible)
+CLOSE_DAYS = PeriodicWork(
+    task=task_names.CLOSE_DAYS,
+    minutes=60,
+    clients=_accessible,
+    is_needed=lambda tenant, now: daily.has_unclosed_day(tenant, now=now),
+)
+FOLLOW_UP_RECORDINGS = PeriodicWork(task=task_names.FOLLOW_UP_RECORDINGS, minutes=60, clients=_awaiting_recordings)
+POLL_STATUSES = PeriodicWork(task=task_names.POLL_STATUSES, minutes=2, clients=_with_status_sync)
+PROBE = PeriodicWork(task=UisConnection.PROBE_TASK, minutes=5, clients=_denied)
+PERIODIC_WORK = (SYNC, RECONCILE, CLOSE_DAYS, FOLLOW_UP_RECORDINGS, POLL_STATUSES, PROBE)
 
 
 def _run_for_tenant(tenant_id: int, request: Callable[[Tenant], object], *, is_probe: bool = False) -> None:

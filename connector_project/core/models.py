@@ -1,4 +1,4 @@
-"""Slots of the rate limiter, names of queued tasks, heartbeats of the workers, and the state of the roll-ups."""
+"""Rows of the whole service: rate limits, queued tasks, rounds of periodic work, heartbeats, roll-ups."""
 
 from datetime import timedelta
 
@@ -27,6 +27,20 @@ class QueuedTask(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class PeriodicRound(models.Model):
+    """How far periodic work of all clients has come; see `tenants.periodic_work`."""
+
+    task = models.CharField(max_length=200, primary_key=True)
+    started_at = models.DateTimeField()
+    clients = models.PositiveIntegerField(default=0)  # when it began
+    queued = models.PositiveIntegerField(default=0)
+    last_client = models.BigIntegerField(default=0)  # those up to this primary key have had their turn
+    is_over = models.BooleanField(default=True)
+
+    def __str__(self) -> str:
+        return self.task
 
 
 class WorkerHeartbeat(models.Model):

@@ -6,6 +6,10 @@ from typing import Any
 from django.utils import timezone
 from django_q.models import Schedule
 
+from connector_project.operations import tasks
+from crm import tasks as crm_tasks
+from telephony import tasks as telephony_tasks
+
 # Task: minutes between two runs. Every task may run twice without harm.
 SCHEDULES = {
     "telephony.tasks.enqueue_due_work": 1,
@@ -15,17 +19,17 @@ SCHEDULES = {
     "connector_project.operations.tasks.evaluate_alerts_fallback": 1,
     "telephony.tasks.roll_up_calls": 1,
     "crm.tasks.roll_up_popups": 1,
-    "telephony.tasks.poll_all": 2,
-    "telephony.tasks.probe_all": 5,
-    "crm.tasks.probe_all": 5,
-    "telephony.tasks.reconcile_all": 10,
-    "telephony.tasks.sync_all": 60,
-    "telephony.tasks.close_all": 60,
-    "telephony.tasks.follow_up_recordings_all": 60,
-    "crm.tasks.verify_uploads_all": 60,
-    "connector_project.operations.tasks.run_checks_all": 360,
+    "telephony.tasks.poll_all": telephony_tasks.POLL_STATUSES.minutes,
+    "telephony.tasks.probe_all": telephony_tasks.PROBE.minutes,
+    "crm.tasks.probe_all": crm_tasks.PROBE.minutes,
+    "telephony.tasks.reconcile_all": telephony_tasks.RECONCILE.minutes,
+    "telephony.tasks.sync_all": telephony_tasks.SYNC.minutes,
+    "telephony.tasks.close_all": telephony_tasks.CLOSE_DAYS.minutes,
+    "telephony.tasks.follow_up_recordings_all": telephony_tasks.FOLLOW_UP_RECORDINGS.minutes,
+    "crm.tasks.verify_uploads_all": crm_tasks.VERIFY_UPLOADS.minutes,
+    "connector_project.operations.tasks.run_checks_all": tasks.CHECKS.minutes,
     "connector_project.operations.tasks.delete_offboarded_data": 1440,
-    "connector_project.operations.tasks.update_traffic_profiles": 1440,
+    "connector_project.operations.tasks.update_traffic_profiles": tasks.TRAFFIC_PROFILES.minutes,
     "connector_project.operations.tasks.delete_sign_in_attempts": 1440,
     "connector_project.operations.tasks.clear_sessions": 1440,
     "connector_project.operations.tasks.purge": 1440,

@@ -14,7 +14,9 @@ from connector_project.operations.retention import purge as retention
 from connector_project.operations.sign_in import limits
 from crm import popups
 from telephony.webhooks import process
+from tenants import periodic_work
 from tenants.models import Tenant
+from tenants.periodic_work import PeriodicWork
 
 PURGE = "connector_project.operations.tasks.purge"
 PURGE_SLICE_SECONDS = 60.0  # the queue kills tasks that run longer than it allows
@@ -39,8 +41,8 @@ def run_checks(tenant_id: int) -> None:
 
 
 def run_checks_all() -> None:
-    """Every six hours: enqueue one task per active client."""
-    Tenant.objects.live().enqueue_each(runner.TASK)
+    """Every six hours: check each active client."""
+    periodic_work.begin(CHECKS, now=timezone.now())
 
 
 def enqueue_due_work() -> None:
@@ -61,8 +63,8 @@ def evaluate_alerts_fallback() -> None:
 
 
 def update_traffic_profiles() -> None:
-    """Once a day: enqueue one task per client."""
-    traffic_profile.update_all_profiles()
+    """Once a day: each client's, because one client's calls are an index range, and those of all are not."""
+    periodic_work.begin(TRAFFIC_PROFILES, now=timezone.now())
 
 
 def update_traffic_profile(tenant_id: int) -> None:
@@ -102,6 +104,11 @@ def erase_number(erasure_id: int) -> None:
 def clear_sessions() -> None:
     """Once a day: delete expired sessions."""
     management.call_command("clearsessions")
+
+
+CHECKS = PeriodicWork(task=runner.TASK, minutes=360, clients=Tenant.objects.live)
+TRAFFIC_PROFILES = PeriodicWork(task=traffic_profile.TASK, minutes=1440, clients=Tenant.objects.live)
+PERIODIC_WORK = (CHECKS, TRAFFIC_PROFILES)
 
 
 def _tenant(pk: int) -> Tenant:

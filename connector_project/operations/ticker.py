@@ -1,12 +1,20 @@
-"""What is done every two seconds, by one worker process: queue debounced calls and pop-up ends, limit floods."""
+"""What is done every two seconds, by one worker process of all.
+
+Debounced calls and pop-up ends are queued, floods of webhooks limited, and rounds of periodic work go on.
+"""
 
 from typing import Any
 
+from django.utils import timezone
+
 from connector_project.core import rate_limit, sweeps, workers
+from connector_project.operations import tasks as operations_tasks
 from crm import tasks as crm_tasks
 from telephony import tasks
+from tenants import periodic_work
 
 EVERY_SECONDS = 2.0
+PERIODIC_WORK = (*tasks.PERIODIC_WORK, *crm_tasks.PERIODIC_WORK, *operations_tasks.PERIODIC_WORK)
 TICK_LIMIT = rate_limit.RateLimit("pulse", per_second=1 / EVERY_SECONDS)
 
 
@@ -16,6 +24,12 @@ def start(*, proc_name: str, **_signal: Any) -> None:
 
 
 def tick() -> None:
-    """Enqueue debounced calls and pop-up ends, and limit floods, unless another worker process has just done so."""
+    """Do it, unless another worker process has just done so."""
     if rate_limit.try_acquire(TICK_LIMIT):
-        sweeps.run_all(tasks.limit_notifications, tasks.enqueue_debounced, crm_tasks.enqueue_popup_ends)
+        sweeps.run_all(
+            tasks.limit_notifications, tasks.enqueue_debounced, crm_tasks.enqueue_popup_ends, go_on_with_periodic_work
+        )
+
+
+def go_on_with_periodic_work() -> None:
+    periodic_work.go_on(PERIODIC_WORK, now=timezone.now())

@@ -15,7 +15,7 @@ from connector_project.core.jobs import DATABASE_FAULTS
 from telephony import task_names
 from telephony.calls import late_answers
 from telephony.models import Call, FailureReason, State, Step
-from telephony.models.call import saving_changes
+from telephony.models.call import moved, saving_changes
 from telephony.models.call_log import log_many
 from tenants.models import Connection
 from tenants.transfer_rules import SkipReason
@@ -164,22 +164,35 @@ def _set(call: Call, changes: Mapping[str, Any]) -> None:
 def _write(
     results: Results, *, step: Step, started: float, now: datetime, details: Mapping[int, dict[str, Any]] | None
 ) -> None:
-    outcomes = {call.pk: outcome for call, outcome in results}
-    claimed = Call.objects.lock_claimed([call for call, _outcome in results])
-    with saving_changes(claimed):
-        for call in claimed:
-            apply(call, outcomes[call.pk], now=now)
-    milliseconds = round((time.monotonic() - started) * 1000)
     known = {pk for pk, values in (details or {}).items() if values.get("known")}
+    logged: dict[str, Any] = {}
+    if not known and all(outcome == UPLOADED for _call, outcome in results):
+        # Nothing is written that a notification may have changed meanwhile: the rows are not loaded again.
+        batch = [call for call, _outcome in results]
+        kept = Call.objects.update_claimed(batch, **moved(UPLOADED.state, now=now))
+        claimed, logged = [call for call in batch if call.pk in kept], {"reason": FailureReason.NONE, "detail": ""}
+    else:
+        claimed = _save_each(results, now=now)
+    milliseconds = round((time.monotonic() - started) * 1000)
     if known or any(call.state == State.SKIPPED for call in claimed):
         late_answers.note_contradicted(claimed, known=known, now=now)
-    log_many(claimed, step, now=now, milliseconds=milliseconds, details=details)
+    log_many(claimed, step, now=now, milliseconds=milliseconds, details=details, **logged)
     if step == Step.UPLOAD and len(claimed) < len(results):
         late_answers.log_unclaimed(_unclaimed(results, claimed), details or {}, milliseconds=milliseconds, now=now)
     # One task per state is enough: it processes everything that is due.
     previous_states = {call.state for call, _outcome in results}
     for representative in {call.state: call for call in claimed if call.state not in previous_states}.values():
         enqueue(representative, now=now)
+
+
+def _save_each(results: Results, *, now: datetime) -> list[Call]:
+    """Save the outcome of each call that is still claimed, and return these."""
+    outcomes = {call.pk: outcome for call, outcome in results}
+    claimed = Call.objects.lock_claimed([call for call, _outcome in results])
+    with saving_changes(claimed):
+        for call in claimed:
+            apply(call, outcomes[call.pk], now=now)
+    return claimed
 
 
 def _unclaimed(results: Results, claimed: Sequence[Call]) -> Iterator[tuple[Call, FailureReason | None]]:
@@ -231,7 +244,7 @@ def enqueue(call: Call, *, now: datetime) -> None:
 
 def enqueue_if_due(tenant_id: int, state: State, *, now: datetime) -> None:
     """Queue the next batch of one tenant if more is due, after other tenants' work."""
-    if Call.objects.due_priority(tenant_id, state, now=now) is not None:
+    if Call.objects.due_of(tenant_id, state, now=now).exists():
         with transaction.atomic():
             task_queue.enqueue(TASKS[state], tenant_id)
 

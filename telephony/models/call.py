@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from connector_project.core.choices import Choices
 from connector_project.core.encrypted_fields import EncryptedTextField
+from connector_project.core.jobs import released
 from telephony.models import call_statements, choices
 from telephony.models.call_queryset import CallQuerySet
 from telephony.models.choices import Direction, FailureReason, Result, Step
@@ -147,7 +148,7 @@ class Call(RetriedJob):
 
     @property
     def is_done(self) -> bool:
-        return self.state in {self.State.UPLOADED, self.State.SKIPPED}
+        return self.state in _DONE
 
     def is_expired(self, *, now: datetime) -> bool:
         """Return whether the call is older than the client's upload window."""
@@ -176,11 +177,8 @@ class Call(RetriedJob):
         now: datetime,
     ) -> None:
         """Enter a state; its step is due at once, or for a reason at `due_at`."""
-        self.state, self.reason, self.detail, self.failed_at = state, reason, "", None
-        self.attempts, self.first_attempt_at = 0, None
-        self.release(None if self.is_done else due_at or now)
-        if state == self.State.UPLOADED:
-            self.uploaded_at = now
+        for name, value in moved(state, reason=reason, due_at=due_at, now=now).items():
+            setattr(self, name, value)
 
     def log(
         self, step: Step, detail: str = "", *, by: User | None = None, now: datetime, duration_ms: int | None = None
@@ -188,6 +186,23 @@ class Call(RetriedJob):
         call_log = apps.get_model("telephony", "CallLogEntry")
         values = {"step": step, "reason": self.reason, "detail": detail, "at": now, "duration_ms": duration_ms}
         call_statements.inserts(call_log).insert([call_log(call_id=self.pk, actor=by, **values)])
+
+
+_DONE = {choices.State.UPLOADED, choices.State.SKIPPED}
+
+
+def moved(
+    state: choices.State,
+    *,
+    reason: FailureReason = FailureReason.NONE,
+    due_at: datetime | None = None,
+    now: datetime,
+) -> dict[str, Any]:
+    """Return the fields of a call that enters a state; its step is due at once, or for a reason at `due_at`."""
+    fields: dict[str, Any] = {"state": state, "reason": reason, "detail": "", "failed_at": None}
+    fields |= {"attempts": 0, "first_attempt_at": None}
+    fields |= released(None if state in _DONE else due_at or now)
+    return fields | ({"uploaded_at": now} if state == choices.State.UPLOADED else {})
 
 
 # The fields that a processing step may change.

@@ -10,6 +10,7 @@ from django.db import models
 from connector_project.core import jobs
 from connector_project.core.compiled_queries import CompiledInsert, CompiledSelect, CompiledUpdate, Placeholders
 from telephony.models.choices import State
+from tenants.models import Tenant
 
 if TYPE_CHECKING:
     from telephony.models.call import Call
@@ -39,8 +40,14 @@ LOCKED: "CompiledSelect[Call]" = CompiledSelect(
         .order_by()
     )
 )
-# The calls of a claim by `pks` and `token`, with what a step needs.
-CLAIMED: "CompiledSelect[Call]" = CompiledSelect(lambda given: _of_claim(given).with_related(), lists=["pks"])
+# The calls of a claim by `pks` and `token`, in the order in which they began.
+CLAIMED: "CompiledSelect[Call]" = CompiledSelect(
+    lambda given: _of_claim(given).select_related("employee").order_by("started_at", "pk"), lists=["pks"]
+)
+# The client of a claim, with what a step needs: once for all of its calls.
+TENANT: CompiledSelect[Tenant] = CompiledSelect(
+    lambda given: Tenant.objects.select_related("uis", "crm", "rules").filter(pk=given.integer("tenant"))
+)
 # What is left of a claim, in the order of primary keys.
 STILL_CLAIMED: "CompiledSelect[Call]" = CompiledSelect(
     lambda given: _of_claim(given).select_for_update(of=("self",)).select_related("employee").order_by("pk"),
@@ -77,12 +84,12 @@ def first_due(state: State) -> CompiledSelect[tuple[bool]]:
 
 
 @functools.cache
-def due(
+def free(
     state: State, suspect: models.Q, limit: int, is_low_priority: bool | None, *, is_before: bool
 ) -> CompiledSelect[tuple[int, bool]]:
-    """Return what finds the due calls of a `tenant` at `now`, in order, with whether `suspect` holds for them.
+    """Return what locks the due calls of a `tenant` at `now`, in order, and tells whether `suspect` holds for them.
 
-    With `is_before` only those that became due `before` a moment.
+    Without those that somebody else is claiming. With `is_before` only those that became due `before` a moment.
     """
 
     def build(given: Placeholders) -> Any:
@@ -93,7 +100,8 @@ def due(
             due_before=given.moment("before") if is_before else None,
             now=given.moment("now"),
         )
-        return chosen.annotate(is_suspect=suspect).values_list("pk", "is_suspect")[:limit]
+        free_calls = chosen.select_for_update(skip_locked=True).annotate(is_suspect=suspect)
+        return free_calls.values_list("pk", "is_suspect")[:limit]
 
     return CompiledSelect(build)
 

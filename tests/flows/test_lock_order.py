@@ -73,14 +73,17 @@ def test_worker_that_finishes_waits_for_whoever_holds_the_first_call(calls, tena
 
 @needs.two_connections
 @pytest.mark.django_db(transaction=True)
-def test_worker_that_claims_waits_for_whoever_holds_the_first_call(calls, tenant):
+def test_worker_that_claims_passes_over_a_call_that_another_transaction_holds(calls, tenant):
     taken = []
 
     def claim():
         taken.extend(Call.objects.claim(tenant.pk, State.READY, limit=2, now=timezone.now()))
 
-    assert run_while_first_is_locked(*calls, claim) == []
-    assert {call.pk for call in taken} == {call.pk for call in calls}
+    first, second = calls
+    assert run_while_first_is_locked(first, second, claim) == []
+    assert [call.pk for call in taken] == [second.pk]
+    claim()
+    assert {call.pk for call in taken} == {first.pk, second.pk}
 
 
 @needs.two_connections

@@ -169,6 +169,12 @@ class Installation(Environment):
             self.order("connect", client=tenant.client, hook=hook)
         self.added = max(self.added, count)
 
+    def add_idle_clients(self, count: int) -> None:
+        """Add copies of the first client, with accounts of their own that nobody asked yet, until there are `count`."""
+        tenants = create_tenants(self.clients).vendors.tenants[self.added : count]
+        self.ask("add_copies", [[tenant.client, *self._keys(tenant)[:3]] for tenant in tenants])
+        self.added = max(self.added, count)
+
     def until(
         self, condition: Callable[[dict[str, Any]], object], description: str, *, timeout: float = TIMEOUT_SECONDS
     ) -> None:

@@ -7,17 +7,20 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from django.core.management import call_command
-from django.db import IntegrityError, OperationalError, connection
+from django.db import IntegrityError, OperationalError, connection, models
 from django.utils import timezone
 from django_q.models import OrmQ
 
 from connector_project.core import task_queue
 from connector_project.core.jobs import LeasedJob
 from connector_project.core.models import LIVE_FOR, WorkerHeartbeat
+from connector_project.core.secret_tokens import generate_token
+from connector_project.operations import tasks as operations_tasks
 from connector_project.operations.onboarding import steps
 from crm import integration_module
 from crm import tasks as crm_tasks
@@ -25,11 +28,12 @@ from crm.models import Command, Popup
 from telephony import tasks
 from telephony.models import Call, CallLogEntry, Notification
 from tenants import onboarding
-from tenants.models import CrmConnection, Tenant, UisConnection
+from tenants.models import CrmConnection, Tenant, TransferRules, UisConnection
 from tests.processes.foreign_entries import push_foreign_entries, queue_depths
 from tests.simulator.environment import SLUG
 
 CONCURRENT_ADDITIONS = 8
+ModelT = TypeVar("ModelT", bound=models.Model)
 
 
 def _delete_rows() -> None:
@@ -63,7 +67,8 @@ def sweep() -> None:
 
 def run(task: str) -> None:
     """Run another scheduled task, such as "telephony.reconcile"."""
-    getattr({"telephony": tasks, "crm": crm_tasks}[task.partition(".")[0]], task.partition(".")[2])()
+    modules = {"telephony": tasks, "crm": crm_tasks, "operations": operations_tasks}
+    getattr(modules[task.partition(".")[0]], task.partition(".")[2])()
 
 
 def rows() -> dict[str, Any]:
@@ -97,6 +102,11 @@ def count_open(sessions: list[tuple[int, list[int]]]) -> int:
 def count_states() -> dict[str, int]:
     """Return the number of calls in each state."""
     return dict(Counter(Call.objects.values_list("state", flat=True)))
+
+
+def is_any_ready() -> bool:
+    """Return whether a call waits for its upload, or is being uploaded."""
+    return Call.objects.filter(state=Call.State.READY).exists()
 
 
 def count_queued() -> int:
@@ -171,6 +181,34 @@ def _add(client: int, token: str, crm_url: str, crm_key: str, number: str) -> st
         connection.close()
 
 
+def add_copies(new: list[tuple[int, str, str, str]]) -> None:
+    """Add activated clients by copying the rows of the first one, many at once."""
+    first = Tenant.objects.select_related("uis", "crm", "rules").get(slug=SLUG)
+    tenants = Tenant.objects.bulk_create(
+        _copy(first, name=f"Client {client}", slug=slug_of(client), activation_token=generate_token())
+        for client, *_keys in new
+    )
+    own = {"account_id": "", "holds_account": False}
+    UisConnection.objects.bulk_create(
+        _copy(first.uis, tenant=tenant, access_token=token, hook=generate_token(), **own)
+        for tenant, (_client, token, _url, _key) in zip(tenants, new, strict=True)
+    )
+    CrmConnection.objects.bulk_create(
+        _copy(first.crm, tenant=tenant, address=url, key=key, hook=generate_token(), client_id=generate_token(), **own)
+        for tenant, (_client, _token, url, key) in zip(tenants, new, strict=True)
+    )
+    TransferRules.objects.bulk_create(_copy(first.rules, tenant=tenant) for tenant in tenants)
+
+
+def _copy(row: ModelT, **changes: object) -> ModelT:
+    """Return an unsaved copy of a row, with some other values."""
+    made = copy(row)
+    made.pk, made._state.adding = None, True
+    for name, value in changes.items():
+        setattr(made, name, value)
+    return made
+
+
 def hook(client: int) -> str:
     """Return the client's webhook URL."""
     return str(integration_module.addresses(Tenant.objects.get(slug=slug_of(client)))["notifications"])
@@ -237,12 +275,14 @@ COMMANDS: dict[str, Callable[..., Any]] = {
         calls,
         count_open,
         count_states,
+        is_any_ready,
         count_queued,
         unfinished,
         count_claimed,
         open_popups,
         reconcile,
         add,
+        add_copies,
         hook,
         denied_codes,
         consecutive_failures,

@@ -3,12 +3,10 @@
 from datetime import datetime, timedelta
 from math import ceil
 
-from django.db import transaction
 from django.db.models import Count, Min
 from django.db.models.functions import ExtractHour, ExtractIsoWeekDay
 
 from connector_project.core import local_dates
-from connector_project.core.task_queue import enqueue
 from connector_project.operations.alerts import minute_peaks
 from connector_project.operations.models import TrafficProfile
 from connector_project.operations.models.traffic_profile import HOURS_OF_DAY, HOURS_OF_WEEK
@@ -18,13 +16,6 @@ from tenants.models import Tenant
 TASK = "connector_project.operations.tasks.update_traffic_profile"
 WEEK, WEEKS = timedelta(days=7), 4
 LEAST_WEEKS = 2  # less data gives no profile
-
-
-@transaction.atomic
-def update_all_profiles() -> None:
-    """Queue one task for each live client: one client's calls are an index range, those of all clients are not."""
-    for pk in Tenant.objects.live().values_list("pk", flat=True):
-        enqueue(TASK, pk)
 
 
 def update_profile(tenant: Tenant, *, now: datetime) -> None:

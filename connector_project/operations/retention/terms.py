@@ -91,6 +91,7 @@ PERMANENT: Mapping[str, str] = {
     "core.RateLimitSlot": "one row per rate limit",
     "core.Rollup": "one row per roll-up",
     "core.RollupZone": "with the client; one row per roll-up",
+    "core.PeriodicRound": "one row per kind of periodic work",
     "tenants.User": "until an administrator deletes the account",
     "auth.Group": "permanently",
     "auth.Permission": "permanently",

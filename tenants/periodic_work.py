@@ -1,0 +1,83 @@
+"""Periodic work of all clients, spread over its period: it never fills the queue that uploads wait in.
+
+A round queues a few clients at a time, in the order of their primary keys, so each has about the same time between two
+turns. The ticker goes on with it while little waits in the queue.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.db.models import QuerySet
+
+from connector_project.core.models import PeriodicRound
+from connector_project.core.task_queue import depth, enqueue
+from tenants.models import Tenant
+
+# So many clients are queued when a round begins: fewer need not be spread.
+AT_ONCE = 8
+# Entries that are added to an empty queue at once, and those that may wait in another: beyond that one at a time.
+MOST_ADDED, MOST_WAITING = 25, 5
+# The part of the period in which all clients have their turn.
+PART_OF_PERIOD = 0.9
+
+
+@dataclass(frozen=True, kw_only=True)
+class PeriodicWork:
+    """A task that is due for each of these clients once in a period; some may not need it this time."""
+
+    task: str
+    minutes: int
+    clients: Callable[[], "QuerySet[Tenant]"]
+    is_needed: Callable[[Tenant, datetime], bool] = lambda _tenant, _now: True
+
+    def planned(self, started_at: datetime, clients: int, *, now: datetime) -> int:
+        """Return how many clients have had their turn by now if a round keeps its pace."""
+        part = (now - started_at) / (timedelta(minutes=self.minutes) * PART_OF_PERIOD)
+        return AT_ONCE + int(part * clients)
+
+
+@transaction.atomic
+def begin(work: PeriodicWork, *, now: datetime) -> None:
+    """Begin a round. One that is not over goes on instead: its last clients have not had their turn."""
+    PeriodicRound.objects.get_or_create(task=work.task, defaults={"started_at": now})
+    current = PeriodicRound.objects.select_for_update().get(task=work.task)
+    if current.is_over:
+        current.started_at, current.clients = now, work.clients().count()
+        current.queued, current.last_client, current.is_over = 0, 0, False
+    _queue(work, current, at_most=_room(), now=now)
+
+
+def go_on(works: Iterable[PeriodicWork], *, now: datetime) -> None:
+    """Queue the clients whose turn has come, of the round that began first before the others."""
+    by_task = {work.task: work for work in works}
+    unfinished = PeriodicRound.objects.filter(is_over=False).order_by("started_at").values_list("task", flat=True)
+    open_rounds = [task for task in unfinished if task in by_task]
+    room = _room() if open_rounds else 0
+    for task in open_rounds:
+        with transaction.atomic():
+            current = PeriodicRound.objects.select_for_update().get(task=task)
+            room -= _queue(by_task[task], current, at_most=room, now=now)
+
+
+def _room() -> int:
+    waiting = depth("default")
+    return max(MOST_WAITING - waiting, 1) if waiting else MOST_ADDED
+
+
+def _queue(work: PeriodicWork, current: PeriodicRound, *, at_most: int, now: datetime) -> int:
+    """Queue the next clients of a round, as many as its pace and `at_most` allow; return how many."""
+    count = min(work.planned(current.started_at, current.clients, now=now) - current.queued, at_most)
+    if count <= 0:
+        return 0
+    found = list(work.clients().filter(pk__gt=current.last_client).order_by("pk")[: count + 1])
+    turns = found[:count]
+    for tenant in turns:
+        if work.is_needed(tenant, now):
+            enqueue(work.task, tenant.pk)
+    current.is_over = len(found) <= count
+    current.queued += len(turns)
+    current.last_client = turns[-1].pk if turns else current.last_client
+    current.save()
+    return len(turns)

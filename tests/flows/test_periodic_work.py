@@ -1,0 +1,132 @@
+"""Periodic work of many clients: each has its turn once in a period, and nothing that people wait for stands behind."""
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import time_machine
+from django.utils import timezone
+from django_q.models import OrmQ
+from django_q.signing import SignedPackage
+
+from connector_project.core.models import PeriodicRound
+from connector_project.operations import tasks as operations_tasks
+from connector_project.operations import ticker
+from connector_project.operations.checks import runner
+from telephony import task_names
+from telephony import tasks as telephony_tasks
+from tenants.models import Tenant
+from tests import task_queue
+from tests.conftest import CONTACT, IVAN, NUMBER
+
+TICK = timedelta(seconds=10)  # longer than the ticker's, to save time
+
+
+def add_clients(count):
+    """Add clients whose periodic tasks are only counted; return their primary keys."""
+    now = timezone.now()
+    return {
+        added.pk
+        for added in Tenant.objects.bulk_create(
+            Tenant(name=f"Client {number}", slug=f"client-{number}", activated_at=now) for number in range(count)
+        )
+    }
+
+
+@pytest.fixture
+def many(tenant):
+    """Sixty more clients."""
+    return add_clients(60)
+
+
+@pytest.fixture
+def clock():
+    with time_machine.travel(datetime(2026, 3, 10, 9, 0, tzinfo=UTC), tick=False) as traveller:
+        yield traveller
+
+
+def take_all():
+    """Remove all entries of the queue; return the clients of the reconciliations among them."""
+    tasks = [SignedPackage.loads(payload) for payload in OrmQ.objects.order_by("pk").values_list("payload", flat=True)]
+    OrmQ.objects.all().delete()
+    return [task["args"][0] for task in tasks if task["func"] == task_names.RECONCILE_CALLS]
+
+
+def turns(clock, duration):
+    """Let time pass with the ticker, while workers take all that is queued; return the clients by tick."""
+    found = [take_all()]
+    for _tick in range(duration // TICK):
+        clock.shift(TICK)
+        ticker.tick()
+        found.append(take_all())
+    return found
+
+
+def test_upload_and_pop_up_do_not_wait_for_the_periodic_work_of_many_clients(tenant, pbx, crm, notify):
+    """Everything is due in the same minute."""
+    many = add_clients(300)
+    periodic = {task_names.SYNC_EMPLOYEES, task_names.RECONCILE_CALLS, runner.TASK}
+
+    def run(row):
+        task, act = task_queue.load(row)
+        if not (task in periodic and SignedPackage.loads(row.payload)["args"][0] in many):
+            act()
+
+    telephony_tasks.sync_all()
+    operations_tasks.run_checks_all()
+    telephony_tasks.reconcile_all()
+    notify(pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN]).notification("lost_call"), works=False)
+    ringing = pbx.call(contact="79990000077", number=NUMBER, rings=[IVAN])
+    notify(ringing.notification("waiting", employee_id=IVAN, at=timezone.now()), works=False)
+    for ran in range(40):
+        if crm.calls and crm.events:
+            break
+        if ran % 4 == 0:  # Two seconds, in which the workers do more than this.
+            ticker.tick()
+        for queue in ("fast", "default"):
+            if row := OrmQ.objects.filter(key=queue).order_by("pk").first():
+                row.delete()
+                run(row)
+    assert (len(crm.calls), len(crm.events)) == (1, 1)
+    assert ran <= 20
+
+
+@pytest.mark.one_database
+def test_each_client_has_one_turn_in_a_period(tenant, many, clock):
+    telephony_tasks.reconcile_all()
+    found = turns(clock, timedelta(minutes=9, seconds=30))
+    assert Counter(pk for tick in found for pk in tick) == Counter([tenant.pk, *many])
+    assert max(map(len, found[1:])) <= 2
+    assert PeriodicRound.objects.get().is_over
+
+
+@pytest.mark.one_database
+def test_turn_of_a_client_comes_after_the_same_time_in_each_period(tenant, many, clock):
+    rounds = []
+    for _round in range(2):
+        telephony_tasks.reconcile_all()
+        found = turns(clock, timedelta(minutes=10))
+        rounds.append({pk: number for number, tick in enumerate(found) for pk in tick})
+    assert rounds[0] == rounds[1]
+
+
+@pytest.mark.one_database
+def test_all_clients_have_their_turns_while_the_queue_is_full_of_other_work(tenant, many, clock, monkeypatch):
+    """One at a time: a round that is not over when the next one is due goes on."""
+    monkeypatch.setattr("tenants.periodic_work.depth", lambda _queue: 1000)
+    telephony_tasks.reconcile_all()
+    found = turns(clock, timedelta(minutes=9, seconds=30))
+    assert max(map(len, found)) == 1
+    assert not PeriodicRound.objects.get().is_over
+    telephony_tasks.reconcile_all()
+    found += turns(clock, timedelta(minutes=2))
+    assert Counter(pk for tick in found for pk in tick) == Counter([tenant.pk, *many])
+
+
+@pytest.mark.one_database
+def test_client_that_is_paused_before_its_turn_is_left_out(tenant, many, clock):
+    telephony_tasks.reconcile_all()
+    last = max(many)
+    Tenant.objects.filter(pk=last).update(is_paused=True)
+    found = turns(clock, timedelta(minutes=9, seconds=30))
+    assert {tenant.pk, *many} - {pk for tick in found for pk in tick} == {last}
