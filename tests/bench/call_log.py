@@ -1,20 +1,24 @@
-"""The call log with a million rows and more, on PostgreSQL: each page is compared with an index-only query.
+"""The call log with a million rows and more, on PostgreSQL: the query of each page is compared with an index-only query.
 
-`python -m tests.bench.call_log [--rows 10000000]` creates a database, fills it with SQL, measures, and drops it.
+The database is created, filled with SQL, and dropped.
 """
 
-import argparse
-import json
 import os
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING
 
 import psycopg2
 
+from tests.bench.figures import Figure
+from tests.processes.servers import Missing
+
+if TYPE_CHECKING:
+    from django.test import Client
+
+VARIANT = "PostgreSQL"
 SERVER = os.environ.get("BENCH_POSTGRES", "postgres://postgres@127.0.0.1:5432")
 NAME = "connector_call_log"
 TENANTS, PEOPLE = 200, 10
@@ -59,29 +63,22 @@ _FILL = (
     ) made
     """,
 )
+PAGE = "/admin/telephony/call/"
 _INDEX_ONLY = "SELECT started_at, id FROM telephony_call ORDER BY started_at DESC, id DESC LIMIT 51"
 
 
-def main() -> int:
-    """Fill, measure, and print one JSON line for each page."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--keep", action="store_true", help="do not drop the database")
-    options = parser.parse_args()
+def measure(rows: int) -> Iterator[Figure]:
+    """Fill a database, measure each page, and drop the database. Raises Missing."""
     try:
         _admin(f"DROP DATABASE IF EXISTS {NAME}", f"CREATE DATABASE {NAME}")
     except psycopg2.OperationalError as exc:
-        print(f"No PostgreSQL at {SERVER}: {exc}", file=sys.stderr)  # noqa: T201 -- for the terminal
-        return 0
+        raise Missing(f"no PostgreSQL answers at {SERVER} (BENCH_POSTGRES names another one)") from exc
     try:
         _set_up()
-        _fill(options.rows)
-        for result in _measure(options.rows):
-            print(json.dumps(result, ensure_ascii=False), flush=True)  # noqa: T201 -- for the terminal
+        _fill(rows)
+        yield from _measure()
     finally:
-        if not options.keep:
-            _admin(f"DROP DATABASE IF EXISTS {NAME} WITH (FORCE)")
-    return 0
+        _admin(f"DROP DATABASE IF EXISTS {NAME} WITH (FORCE)")
 
 
 def _admin(*statements: str) -> None:
@@ -161,36 +158,40 @@ def _queries() -> dict[str, dict[str, str]]:
     }
 
 
-def _measure(rows: int) -> Any:
-    from django.db import connection
+def _measure() -> Iterator[Figure]:
     from django.test import Client
-    from django.test.utils import CaptureQueriesContext
 
     from tenants.models import User
 
     client = Client(headers={"host": "testserver"})
     client.force_login(User.objects.create_superuser("bench"))
-    client.get("/admin/telephony/call/")
+    client.get(PAGE)
     for name, params in _queries().items():
-        with CaptureQueriesContext(connection) as queries:
-            answer = client.get("/admin/telephony/call/", params)
-        count = len(queries)
-        list_query = max((query["sql"] for query in queries), key=lambda sql: 'FROM "telephony_call"' in sql)
-        limit_ms = _timed(lambda: _run(_INDEX_ONLY))
-        query_ms = _timed(lambda sql=list_query: _run(sql))  # type: ignore[misc]
-        page_ms = _timed(lambda params=params: client.get("/admin/telephony/call/", params))  # type: ignore[misc]
-        yield {
-            "on": "postgres",
-            "what": "call_log",
-            "rows": rows,
-            "page": name,
-            "found": len(answer.context["cl"].result_list),
-            "queries": count,
-            "page_ms": round(page_ms, 1),
-            "query_ms": round(query_ms, 2),
-            "index_only_ms": round(limit_ms, 2),
-            "ratio": round(query_ms / limit_ms, 1),
-        }
+        yield from _figures(client, name, params)
+
+
+def _figures(client: "Client", name: str, params: dict[str, str]) -> Iterator[Figure]:
+    """Measure the query of the list against an index-only query, and the whole page against the target."""
+    from django.db import connection
+    from django.test.utils import CaptureQueriesContext
+
+    with CaptureQueriesContext(connection) as queries:
+        client.get(PAGE, params)
+    list_query = max((query["sql"] for query in queries), key=lambda sql: 'FROM "telephony_call"' in sql)
+    yield Figure(
+        name=f"call log: query of “{name}”",
+        variant=VARIANT,
+        value=_timed(lambda: _run(list_query)),
+        unit="ms",
+        limit=_timed(lambda: _run(_INDEX_ONLY)),
+        limit_name="index-only query",
+    )
+    yield Figure(
+        name=f"call log: page of “{name}”",
+        variant=VARIANT,
+        value=_timed(lambda: client.get(PAGE, params)),
+        unit="ms",
+    )
 
 
 def _run(sql: str) -> None:
@@ -209,7 +210,3 @@ def _timed(work: Callable[[], object]) -> float:
         work()
         durations.append(1000 * (time.perf_counter() - started_at))
     return median(durations)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
