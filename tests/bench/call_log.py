@@ -1,4 +1,4 @@
-"""The call log with a million rows and more, on PostgreSQL: the query of each page is compared with an index-only query.
+"""The call log with many calls, on PostgreSQL: the query of each page is compared with an index-only query.
 
 The database is created, filled with SQL, and dropped.
 """
