@@ -52,8 +52,8 @@ def _measure(topic: Topic, *, rows: int) -> TopicResult:
     _say(f"{topic.name} …")
     result = measure(topic, rows=rows)
     _say(f"{topic.name}: {len(result.figures)} figures, {result.seconds:.0f} s")
-    if result.failure:
-        print(result.failure, file=sys.stderr)  # noqa: T201 -- for the terminal
+    if result.traceback:
+        print(result.traceback, file=sys.stderr)  # noqa: T201 -- for the terminal
     return result
 
 

@@ -18,6 +18,7 @@ from tests.bench.topics import Topic
 from tests.processes.servers import Missing
 from tests.simulator.processes import end_with_parent
 
+LONGEST_LINE = 200
 REMOVAL_SECONDS = 30.0  # what a topic gets to end its processes
 
 
@@ -29,12 +30,13 @@ class TopicResult:
     figures: list[Figure] = field(default_factory=list)
     seconds: float = 0.0
     missing: str = ""  # a program or server that is not there
-    failure: str = ""  # an error, with its traceback
+    failure: str = ""  # an error, in one line
+    traceback: str = field(default="", repr=False)
 
     @property
     def problem(self) -> str:
-        """Why something is not measured, in one line."""
-        return self.missing or self.failure.strip().rpartition("\n")[2]
+        """Why something is not measured."""
+        return self.missing or self.failure
 
 
 def measure(topic: Topic, *, rows: int) -> TopicResult:
@@ -97,8 +99,9 @@ def _measure(topic: Topic, rows: int, sender: Connection) -> None:
             sender.send(("figure", figure))
     except Missing as exc:
         sender.send(("missing", str(exc)))
-    except Exception:  # noqa: BLE001 -- the other topics are measured nevertheless
-        sender.send(("failure", traceback.format_exc()))
+    except Exception as exc:  # noqa: BLE001 -- the other topics are measured nevertheless
+        sender.send(("failure", traceback.format_exception_only(exc)[0].partition("\n")[0][:LONGEST_LINE]))
+        sender.send(("traceback", traceback.format_exc()))
     sender.send(("ended", None))
 
 
