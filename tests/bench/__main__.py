@@ -13,14 +13,18 @@ from pathlib import Path
 from tests.bench import results, topics
 from tests.bench.topic_process import TopicResult, measure
 from tests.bench.topics import TOPICS, Topic, UnknownTopic
+from tests.simulator.processes import ROOT
 
 INTERRUPTED = 130
+DOCS = ROOT / "docs" / "performance.md"
 
 
 def main(arguments: Sequence[str]) -> int:
     """Measure and print; return the exit status."""
     parser = _parser()
     options = parser.parse_args(arguments)
+    if options.docs and options.topics:
+        parser.error("--docs shows all topics, not some")
     try:
         chosen = topics.choose(options.topics, is_large=options.large)
     except UnknownTopic as exc:
@@ -33,6 +37,8 @@ def main(arguments: Sequence[str]) -> int:
     _say(f"\n{results.table(found)}\n\n{results.summary(found)}")
     if options.json:
         results.write_json(options.json, found)
+    if options.docs:
+        results.write_docs(DOCS, found, is_large=options.large)
     return results.exit_status(found, is_strict=options.strict)
 
 
@@ -44,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--large", action="store_true", help="the topics that fill a database with rows")
     parser.add_argument("--rows", type=int, default=1_000_000, help="the number of rows for these topics")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write each figure as a line of JSON")
+    parser.add_argument("--docs", action="store_true", help="replace the table of docs/performance.md")
     parser.add_argument("--strict", action="store_true", help="exit with 1 for each target that is missed")
     return parser
 

@@ -1,6 +1,7 @@
 """The outcome of a run of several topics: table, summary, JSON lines, exit status."""
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -32,6 +33,17 @@ def exit_status(results: Sequence[TopicResult], *, is_strict: bool) -> int:
         return 1
     is_short = any(result.problem or not all(figure.is_met for figure in result.figures) for result in results)
     return int(is_strict and is_short)
+
+
+def write_docs(page: Path, results: Sequence[TopicResult], *, is_large: bool) -> None:
+    """Replace the table between the page's marks of this run by the one of these results. Raises ValueError."""
+    name = "tests.bench --large" if is_large else "tests.bench"
+    begin, end = f"<!-- {name} -->\n", f"<!-- /{name} -->\n"
+    marked = re.compile(rf"(?<={re.escape(begin)}).*?(?={re.escape(end)})", re.DOTALL)
+    text, count = marked.subn(lambda _match: f"\n{table(results)}\n\n", page.read_text(encoding="utf-8"))
+    if count != 1:
+        raise ValueError(f"{page} has no place for the table: {begin}")
+    page.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, results: Sequence[TopicResult]) -> None:
