@@ -22,7 +22,7 @@ def measure() -> list[Figure]:
         installation.tear_down()
     return [
         Figure(
-            name="draining 10,000 uploads",
+            name="a backlog of 10,000 uploads",
             variant="PostgreSQL + Redis",
             value=BACKLOG / seconds,
             unit="calls/s",

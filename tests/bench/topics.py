@@ -40,6 +40,7 @@ class Topic:
 
 _ALL = (
     Topic("ingest"),
+    Topic("pools"),
     Topic("rings"),
     Topic("whole_call"),
     Topic("drain"),
