@@ -108,5 +108,9 @@ def _measure(topic: Topic, rows: int, sender: Connection) -> None:
 def _interrupt(received: int, _frame: FrameType | None) -> NoReturn:
     """Leave the topic through its `finally`; ignore further signals, which would interrupt that."""
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+        signal.signal(number, _ignore)  # not SIG_IGN, about which Python complains if a signal is waiting
     raise SystemExit(128 + received)
+
+
+def _ignore(_received: int, _frame: FrameType | None) -> None:
+    pass
