@@ -5,8 +5,9 @@ BIN := .venv/bin
 PORT ?= 8000
 SEED ?= 1
 SEEDS ?= $(SEED)
+ROWS ?= 10000000
 
-.PHONY: help install demo dev quick test test-all check fmt bench chaos translations screenshots shell migrations migrate
+.PHONY: help install demo dev quick test test-all check fmt bench bench-large chaos translations screenshots shell migrations migrate
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,6 +65,8 @@ screenshots: install ## take the pictures of README and docs with the browser te
 chaos: install ## hours of eight clients with random faults, some for days, verified (SEEDS=1-100 for many)
 	$(BIN)/python -m tests.chaos $(SEEDS)
 
-bench: install ## the benchmarks, as ratios to a limit measured in the same run
-	$(BIN)/python -m tests.bench
-	$(BIN)/python -m tests.bench.call_log
+bench: install ## the benchmarks: one table of figures, limits of the same run, and targets (under 10 minutes; TOPICS="rings idle": only these)
+	$(BIN)/python -m tests.bench $(TOPICS)
+
+bench-large: install ## the pages of the call log and of statistics with ten million calls (ROWS=1000000 for fewer)
+	$(BIN)/python -m tests.bench --large --rows $(ROWS)

@@ -6,10 +6,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import django_stubs_ext
-import sentry_sdk
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
-from sentry_sdk.integrations.argv import ArgvIntegration
 
 from connector_project import env
 from connector_project.core.body_limits import LARGEST_STAFF_BODY
@@ -302,6 +300,9 @@ log_uncaught_exceptions()
 
 SENTRY_DSN = env.text("SENTRY_DSN")
 if SENTRY_DSN:
+    import sentry_sdk  # where it is not used, each process starts without it
+    from sentry_sdk.integrations.argv import ArgvIntegration
+
     # No local variables, request bodies and command lines: they contain keys, links and phone numbers.
     sentry_sdk.init(
         dsn=SENTRY_DSN,

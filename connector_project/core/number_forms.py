@@ -14,10 +14,6 @@ _ANY_GAP = rf"(?:{GAP}|[/_\[\]]){{0,4}}"
 _WIDE_GAP = rf"(?:{GAP}|[/_\[\]\n\r\u00b7\u2022]){{0,4}}"
 _PLUS_FORMS = rf"(?:\+|%(?:25)*2[Bb]|\\{{1,4}}u002[Bb]|&\#43;){_ANY_GAP}"
 _BASE64 = "[0-9A-Za-z+/_-]"
-# The digits of other scripts.
-OTHER_DIGITS = "".join(
-    chr(code) for code in range(0x80, sys.maxunicode + 1) if unicodedata.decimal(chr(code), None) is not None
-)
 
 
 def contains(text: str, number: str) -> bool:
@@ -54,7 +50,7 @@ def mask_number(text: str, number: str) -> str:
 def may_contain_sql(number: str) -> tuple[str, str]:
     """Return what a text that has this number is like: a pattern of LIKE, or a regular expression; either is enough."""
     national = phone_numbers.national_part(number)
-    return f"%{'%'.join(national)}%", "|".join((f"[{OTHER_DIGITS}]", ENCODED_SQL, *_base64_parts(number)))
+    return f"%{'%'.join(national)}%", "|".join((f"[{_other_digits()}]", ENCODED_SQL, *_base64_parts(number)))
 
 
 @functools.lru_cache(maxsize=256)
@@ -91,7 +87,14 @@ def _escaped(digits: str, gap: str) -> str:
 
 
 @functools.cache
+def _other_digits() -> str:
+    """Return the digits of other scripts. A search of all characters: few processes ever need it."""
+    codes = range(0x80, sys.maxunicode + 1)
+    return "".join(chr(code) for code in codes if unicodedata.decimal(chr(code), None) is not None)
+
+
+@functools.cache
 def _digit_classes() -> tuple[str, ...]:
     """Return, for each value, the class of the digits of all scripts that have it."""
-    others = {value: [one for one in OTHER_DIGITS if unicodedata.decimal(one) == value] for value in range(10)}
+    others = {value: [one for one in _other_digits() if unicodedata.decimal(one) == value] for value in range(10)}
     return tuple(f"[{value}{''.join(others[value])}]" for value in range(10))

@@ -10,9 +10,8 @@ from structlog.contextvars import bind_contextvars
 
 from connector_project.core import http_client
 from connector_project.core.encrypted_fields import Undecryptable
-from connector_project.core.jobs import CLOCKS_APART
 from telephony import api_quota, client_factory, outgoing_requests
-from telephony.calls import legs_news, pipeline, recording_selection, steps, voice_mail
+from telephony.calls import legs_news, legs_pace, pipeline, recording_selection, steps, voice_mail
 from telephony.calls.evidence import load, updated
 from telephony.calls.legs import record_ids
 from telephony.calls.resolution import ResolutionStatus
@@ -27,29 +26,12 @@ from tenants.models.connections import by_tenant
 from tenants.transfer_rules import RuleSet
 
 BATCH = 100
-# Rate limit per tenant: five requests in a row, then one every 20 seconds. Other calls wait for the next sweep and
-# share a request, so that a busy hour costs API points per minute, not per call.
-PACE = timedelta(seconds=20)
-BURST = 5
-LOW_PRIORITY_BURST = 2  # the rest is reserved for live calls
-# Nobody takes a slot so far ahead: the clock was set back since, and the slot is free.
-FARTHEST_SLOT = PACE * BURST + CLOCKS_APART
 # From this attempt on the session's report row is requested too, and legs without a talk are accepted.
 WAIT_FOR_LEGS_ATTEMPTS = 4
 # From this attempt on, some twenty minutes after the first, a call that UIS shows in no report is decided by what its
 # notifications tell, if that is enough.
 ASKED_ATTEMPTS = 6
 RECORDING_PAUSES_SECONDS = (15, 60, 300, 900)
-
-
-def try_acquire_slot(connection: UisConnection, *, is_low_priority: bool = False, now: datetime) -> bool:
-    """Take a slot of this tenant's rate limit; return False if none is free."""
-    slot = connection.legs_slot_at
-    following = max(slot, now) if slot and slot - now <= FARTHEST_SLOT else now
-    if following - now > PACE * ((LOW_PRIORITY_BURST if is_low_priority else BURST) - 1):
-        return False
-    same = UisConnection.objects.filter(pk=connection.pk, legs_slot_at=slot)
-    return same.update(legs_slot_at=following + PACE) == 1
 
 
 def fetch_due(tenant_id: int, *, now: datetime) -> None:
@@ -61,7 +43,7 @@ def fetch_due(tenant_id: int, *, now: datetime) -> None:
     if is_low_priority is None:
         return
     connection = by_tenant(UisConnection).get(tenant=tenant_id)
-    if not try_acquire_slot(connection, is_low_priority=is_low_priority, now=now):
+    if not legs_pace.try_acquire_slot(connection, is_low_priority=is_low_priority, now=now):
         return
     # Old calls do not use the reserve of API points.
     has_points = not api_quota.seconds_to_wait(connection.data_limits, is_live=False, now=now)
@@ -138,6 +120,7 @@ class _UisReply:
         incomplete = [call.session_id for call in batch if found.wants_row(call)]
         denied, rows = None, []
         if incomplete:
+            legs_pace.take_next_slot(batch[0].tenant.uis)
             try:
                 rows = client.calls_by_session(incomplete, since=since, till=till)
             except http_client.AccessDenied as exc:
@@ -169,7 +152,12 @@ class _UisReply:
 
 
 def _leaves_unknown(call: Call, legs: Sequence[CallLeg]) -> bool:
-    """Whether only the report may tell a number, or whether UIS counts an unanswered call as lost."""
+    """Whether only the report may tell a number, or whether UIS counts an unanswered call as lost.
+
+    A talk that has no legs yet waits for them, whatever its row says.
+    """
+    if call.is_lost is False and not legs:
+        return False
     is_unanswered = call.direction == "in" and not any(leg.is_talked for leg in legs)
     has_contact = call.contact or any(leg.contact for leg in legs)
     has_number = call.number or any(leg.number for leg in legs)

@@ -1,101 +1,72 @@
-"""`make bench`: webhook throughput and pop-up latency, on SQLite, and on PostgreSQL with Redis."""
+"""Measures the topics, and prints one table: figure, limit of the same run, ratio, target, pass or miss.
 
-import json
-import os
+Without topics: all but those that fill a database with rows; with --large: those. Exit status: 0, although targets are
+missed; 1 if a topic failed, with --strict also for a missed target or a topic that could not be measured; 2 for a wrong
+argument.
+"""
+
+import argparse
 import sys
-import time
-from datetime import datetime
-from statistics import median, quantiles
+from collections.abc import Sequence
+from pathlib import Path
 
-import django
+from tests.bench import results, topics
+from tests.bench.topic_process import TopicResult, measure
+from tests.bench.topics import TOPICS, Topic, UnknownTopic
+from tests.simulator.processes import ROOT
 
-from tests.bench import ingest, pools
-from tests.bench.figures import table
-from tests.processes.installation import Installation
-from tests.simulator.fixtures import IVAN
-from tests.simulator.processes import EnvironmentFailure
-
-RINGS = 200
-BACKLOG = 10_000
-PORT = 18400
+INTERRUPTED = 130
+DOCS = ROOT / "docs" / "performance.md"
 
 
-def main() -> int:
-    """Benchmark both variants; print one JSON line per result."""
-    for variant in ("sqlite", "redis"):
-        installation = Installation(PORT, variant=variant)
-        try:
-            installation.set_up()
-            _print_result(variant, "popup_latency_ms", **_popup_latency(installation))
-            if variant == "redis":
-                _print_result(variant, "drain", **_drain(installation))
-        except EnvironmentFailure as exc:
-            print(exc, file=sys.stderr)  # noqa: T201 -- for the terminal
-            return 1
-        finally:
-            installation.tear_down()
-    print(table([*ingest.measure(), *pools.measure()]))  # noqa: T201 -- for the terminal
-    return 0
+def main(arguments: Sequence[str]) -> int:
+    """Measure and print; return the exit status."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.docs and options.topics:
+        parser.error("--docs shows all topics, not some")
+    try:
+        chosen = topics.choose(options.topics, is_large=options.large)
+    except UnknownTopic as exc:
+        parser.error(str(exc))
+    try:
+        found = [_measure(topic, rows=options.rows) for topic in chosen]
+    except KeyboardInterrupt:
+        _say("\ninterrupted; the databases and processes of the topic are removed")
+        return INTERRUPTED
+    _say(f"\n{results.table(found)}\n\n{results.summary(found)}")
+    if options.json:
+        results.write_json(options.json, found)
+    if options.docs:
+        results.write_docs(DOCS, found, is_large=options.large)
+    return results.exit_status(found, is_strict=options.strict)
 
 
-def _popup_latency(installation: Installation) -> dict[str, float]:
-    """Play ringing calls; return the times from the stored notification to the CRM's event."""
-    installation.order("reset")
-    for _ring in range(RINGS):
-        installation.play("ring", employees=[IVAN])
-        time.sleep(0.02)
-    installation.until(lambda state: len(state["crm"]["events"]) >= RINGS, "all pop-ups")
-    received = installation.ask("received", "waiting")
-    durations = sorted(
-        1000
-        * (datetime.fromisoformat(event["at"]).timestamp() - received[event["callExternalId"].removeprefix("uis-")])
-        for event in installation.state()["crm"]["events"]
-    )
-    p99 = quantiles(durations, n=100)[98]
-    return {"median": round(median(durations), 1), "p99": round(p99, 1), "worst": round(durations[-1], 1)}
+def _parser() -> argparse.ArgumentParser:
+    described, _, epilog = (__doc__ or "").partition("\n\n")
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=described, epilog=epilog)
+    names = ", ".join(topic.name for topic in TOPICS)
+    parser.add_argument("topics", nargs="*", metavar="topic", help=names)
+    parser.add_argument("--large", action="store_true", help="the topics that fill a database with rows")
+    parser.add_argument("--rows", type=int, default=1_000_000, help="the number of rows for these topics")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write each figure as a line of JSON")
+    parser.add_argument("--docs", action="store_true", help="replace the table of docs/performance.md")
+    parser.add_argument("--strict", action="store_true", help="exit with 1 for each target that is missed")
+    return parser
 
 
-def _drain(installation: Installation) -> dict[str, float]:
-    """Upload a backlog to a CRM with its rate limits; return the time, and the minimum that the limits allow."""
-    installation.order("reset")
-    installation.ask("store_ready", 0, BACKLOG)
-    installation.start_worker("worker-2")
-    before = _requests(installation)
-    installation.ask("sweep")
-    started_at = time.monotonic()
-    installation.wait_for(
-        lambda: installation.ask("count_states").get("READY", 0) == 0, "the backlog to drain", interval=0.2
-    )
-    seconds, limit = time.monotonic() - started_at, _allowed_seconds()
-    account = installation.vendors()[0]
-    return {
-        "calls": len(account["calls"]),
-        "requests": _requests(installation) - before,
-        "over_limit": account["over_limit"],
-        "seconds": round(seconds, 1),
-        "limit_seconds": limit,
-        "ratio": round(limit / seconds, 2),
-    }
+def _measure(topic: Topic, *, rows: int) -> TopicResult:
+    _say(f"{topic.name} …")
+    result = measure(topic, rows=rows)
+    _say(f"{topic.name}: {len(result.figures)} figures, {result.seconds:.0f} s")
+    if result.traceback:
+        print(result.traceback, file=sys.stderr)  # noqa: T201 -- for the terminal
+    return result
 
 
-def _allowed_seconds() -> float:
-    """Return the minimum time for the backlog under the CRM's rate limits, as the product knows them."""
-    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.settings")
-    django.setup()
-    from crm.client_factory import PER_SECOND
-    from crm.retailcrm.client import LARGEST_UPLOAD
-
-    return BACKLOG / LARGEST_UPLOAD / PER_SECOND["telephony"]
-
-
-def _requests(installation: Installation) -> int:
-    counts: dict[str, int] = installation.state()["crm"]["requests"]["by"]
-    return sum(count for name, count in counts.items() if name.endswith("calls/upload"))
-
-
-def _print_result(variant: str, what: str, **values: float) -> None:
-    print(json.dumps({"on": variant, "what": what, **values}), flush=True)  # noqa: T201 -- for the terminal
+def _say(line: str) -> None:
+    print(line, flush=True)  # noqa: T201 -- for the terminal
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -36,16 +36,29 @@ class Figure:
 HEAD = ("figure", "on", "value", "limit of the same run", "ratio", "target", "")
 
 
-def table(figures: Iterable[Figure]) -> str:
-    """Return the figures as a Markdown table."""
-    rows = [HEAD, *(_cells(figure) for figure in figures)]
+@dataclass(frozen=True)
+class NotMeasured:
+    """A line of the table for a topic that could not be measured, or not all of it."""
+
+    name: str
+    reason: str
+
+
+def table(lines: Iterable[Figure | NotMeasured]) -> str:
+    """Return the lines as a Markdown table."""
+    return _align([HEAD, *(_cells(line) for line in lines)])
+
+
+def _align(rows: list[tuple[str, ...]]) -> str:
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD))]
     lines = [_line(row, widths) for row in rows]
     lines.insert(1, "| " + " | ".join("-" * width for width in widths) + " |")
     return "\n".join(lines)
 
 
-def _cells(figure: Figure) -> tuple[str, ...]:
+def _cells(figure: Figure | NotMeasured) -> tuple[str, ...]:
+    if isinstance(figure, NotMeasured):
+        return figure.name, "", "not measured", figure.reason.replace("|", "/"), "", "", ""
     limit = "" if figure.limit is None else f"{_number(figure.limit)} {figure.unit} ({figure.limit_name})"
     ratio = "" if figure.limit is None else f"{figure.ratio:.2f}"
     target = "" if figure.target is None else f"{figure.wanted} {_number(figure.target)}"

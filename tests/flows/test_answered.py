@@ -70,6 +70,15 @@ def test_account_without_the_in_operator_gets_a_filter_tree(notify, uis_world, p
     assert UisConnection.objects.get(tenant=tenant).supports_in_operator is False
 
 
+def test_talk_without_legs_yet_costs_one_point_for_each_attempt(notify, uis_world, crm, later, answered, tenant):
+    """The report's row cannot decide a talk before the legs are given up."""
+    answered.visible_at = timezone.now() + timedelta(seconds=30)
+    notify(answered.notification("call_end"))
+    later(timedelta(minutes=1))
+    assert len(crm.calls) == 1
+    assert requests_of(uis_world, "get.calls_report") == []
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("minutes", [1, pytest.param(4, marks=pytest.mark.exhaustive)])
 def test_busy_hour_costs_points_per_minute_and_not_per_call(notify, uis_world, pbx, crm, later, tenant, minutes):
