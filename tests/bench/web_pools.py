@@ -58,7 +58,7 @@ def start(children: Children, name: str, path: str, *, app: str, niceness: int =
     """Start gunicorn with its configuration file, and wait until it has stored a notification of each worker."""
     port = free_port()
     child = children.start(name, "-m", "gunicorn", app, "--bind", f"127.0.0.1:{port}", env=SETTINGS.get(app))
-    os.setpriority(os.PRIO_PGRP, child.process.pid, niceness)
+    os.setpriority(os.PRIO_PROCESS, child.process.pid, os.getpriority(os.PRIO_PROCESS, 0) + niceness)
     pool, ends_at = Pool(port, path, child.process.pid), time.monotonic() + TIMEOUT_SECONDS
     while True:
         children.check()
