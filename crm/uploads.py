@@ -42,8 +42,8 @@ def upload_due(tenant_id: int, *, now: datetime) -> None:
     while batch:
         upload(batch, now=moment)
         moment = timezone.now()
-        may_go_on = time.monotonic() < ends_at and not task_queue.depth("default")
-        batch = _claim(tenant_id, now=moment) if len(batch) == BATCH and may_go_on else []
+        may_go_on = len(batch) == BATCH and time.monotonic() < ends_at and not task_queue.depth("default")
+        batch = _claim(tenant_id, now=moment) if may_go_on else []
         if not batch:
             # A task that found no free slot has ended without work, so each running one queues the next.
             steps.enqueue_if_due(tenant_id, State.READY, now=moment)

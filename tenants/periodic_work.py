@@ -15,7 +15,7 @@ from connector_project.core.models import PeriodicRound
 from connector_project.core.task_queue import depth, enqueue
 from tenants.models import Tenant
 
-# So many clients are queued when a round begins: fewer need not be spread.
+# So few clients are queued at once when a round begins: they need not be spread.
 AT_ONCE = 8
 # Entries that are added to an empty queue at once, and those that may wait in another: beyond that one at a time.
 MOST_ADDED, MOST_WAITING = 25, 5
@@ -46,7 +46,7 @@ def begin(work: PeriodicWork, *, now: datetime) -> None:
     if current.is_over:
         current.started_at, current.clients = now, work.clients().count()
         current.queued, current.last_client, current.is_over = 0, 0, False
-    _queue(work, current, at_most=_room(), now=now)
+    _queue(work, current, at_most=AT_ONCE if current.clients <= AT_ONCE else _room(), now=now)
 
 
 def go_on(works: Iterable[PeriodicWork], *, now: datetime) -> None:
