@@ -5,7 +5,7 @@ The pages come from the admin's registry and the URLconf, the rows from the mode
 
 import itertools
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from functools import partial
 from typing import Any
 
@@ -110,7 +110,9 @@ class Rows:
     def _other(self, field: Any) -> Any:
         if isinstance(field, models.DateTimeField):
             return timezone.now()
-        return date(2026, 3, 10) if isinstance(field, models.DateField) else next(self.serials)
+        if not isinstance(field, models.DateField):
+            return next(self.serials)
+        return date(2026, 3, 10) + (timedelta(days=next(self.serials) % 1000) if field.unique else timedelta())
 
     def marks(self) -> list[str]:
         return [self.mark, self.number, self.number[-9:-1]]
