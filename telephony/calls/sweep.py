@@ -40,14 +40,14 @@ def fail_broken(*, now: datetime) -> int:
 
 @transaction.atomic
 def end_waits(*, now: datetime) -> int:
-    """Evaluate the missed calls again that waited long enough for a voice mail, whatever UIS does; return how many.
+    """Evaluate missed calls again for which UIS did not say in time whether there is a voice mail; return how many.
 
     A missed call that fetches its legs is decided, and waits for nothing else. A worker that holds one loses its claim
     only when its lease is over.
     """
     waiting = Call.objects.missed().filter(state=State.FETCHING_LEGS, failed_at=None)
     over = waiting.filter(
-        Q(claim_token=None) | Q(next_attempt_at__lte=now), retry_window_started_at__lte=now - voice_mail.WAIT
+        Q(claim_token=None) | Q(next_attempt_at__lte=now), retry_window_started_at__lte=now - voice_mail.GIVEN_UP_AFTER
     )
     calls = list(over.select_for_update(of=("self",)).order_by("pk")[:MAX_SWEPT])
     with saving_changes(calls):

@@ -21,16 +21,18 @@ from telephony.models import Call
 from telephony.uis.types import EndedEvent
 from tenants.models import Tenant, VirtualNumber
 
-# How long a missed call waits for it, from when we know of the call, whatever UIS does. Like a recording it may come
-# after the report shows the call.
+# How long a missed call waits for it, from when we know of the call. Like a recording it may come after the report
+# shows the call.
 WAIT = timedelta(minutes=2)
+# From then on the call waits no more for UIS: the sweep of the minute before has queued the last question.
+GIVEN_UP_AFTER = WAIT + timedelta(minutes=1)
 PAUSES_SECONDS = (15, 45, 60)
 SHORTEST = 5  # seconds of a greeting and a word: more than durations differ by rounding
 LEARNED_FOR = timedelta(days=30)
 
 
 def deadline(call: Call) -> datetime:
-    """Return when the call is uploaded at the latest, with a voice mail or without."""
+    """Return when UIS is asked for the last time: then the call is uploaded, with a voice mail or without."""
     return call.retry_window_started_at + WAIT
 
 

@@ -109,6 +109,13 @@ class EndedEvent(CallEvent):
     communication_id: int | None = None
     result: Result | None = None
 
+    @property
+    def after_wait_seconds(self) -> int:
+        """How long a call without a talk went on after the wait; 0 if one of the durations is not told."""
+        if self.total_seconds is None or self.wait_seconds is None or self.talk_seconds != 0:
+            return 0
+        return self.total_seconds - self.wait_seconds
+
 
 @dataclass(frozen=True)
 class Unreadable:

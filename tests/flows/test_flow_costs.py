@@ -4,7 +4,7 @@ The limits are the present figures; docs/architecture.md shows the paths. They m
 flow to the CRM is `tenants.account_url`, which the key must pass, one of each notification `core.request_checks`, and
 one where people have typed a number `core.typed_numbers`.
 One call of each pop-up and record asks whose an extension is in the CRM; one module of the sync, whether ours is on.
-One module of the missed call decides whether there may be a voice mail.
+One module of the missed call decides whether there may be a voice mail, one of each command what it asks for.
 One module writes each entry of the queue, by one call (`core.queue_entry`): django-q2's function costs more.
 Three modules of each request keep it with its answer (`telephony.outgoing_requests`, six calls).
 `core.compiled_queries` runs queries as Django does, whose calls do not count either.
@@ -103,8 +103,8 @@ def flows(client, tenant, pbx, crm, notify, run_queue):
         ("ringing", 33, 47),
         ("missed", 47, 101),
         ("answered", 57, 155),
-        ("click", 21, 34),
-        ("status", 21, 28),
+        ("click", 22, 35),
+        ("status", 22, 29),
         ("sync", 32, 93),
     ],
 )

@@ -147,9 +147,9 @@ def test_report_that_comes_late_is_waited_for_a_minute_at_most(notify, crm, dial
     notify(told(session), told(session))
     found = explain(Call.objects.with_related().get(), redactor=MASKED, now=timezone.now())
     assert "POPUP_WAITS" in [entry.step for entry in found.timeline]
-    later(popup_ends.REASON_WAIT - timedelta(seconds=2))
+    later(popup_ends.REASON_WAIT / 2)
     assert (hangups(crm), is_waiting()) == ([], [True])
-    later(timedelta(seconds=2))
+    later(popup_ends.REASON_WAIT / 2)
     assert (hangups(crm), Popup.objects.shown().count()) == (["no answered"], 0)
     minutes(12)
     assert (hangups(crm), [call["result"] for call in crm.calls]) == (["no answered"], ["busy"])

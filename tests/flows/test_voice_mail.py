@@ -201,14 +201,14 @@ def test_voice_mail_that_comes_within_the_wait_is_linked(notify, crm, leave, min
     found = explained()
     assert (found.diagnosis.reason, found.diagnosis.responsible) == ("VOICE_MAIL_NOT_READY", "uis")
     assert found.next.count(":") > 1  # when it is asked again, and when it is uploaded at the latest
-    minutes(3)
+    minutes(4)
     assert [call["recordUrl"] for call in crm.calls] == [mail_of(session)]
     assert CallLogEntry.objects.filter(step="UPLOAD").count() == 1
 
 
 def test_miss_is_uploaded_without_a_link_if_none_comes(notify, crm, leave, minutes, extension, stranger):
     notify(told(leave(delay=None)))
-    minutes(3)
+    minutes(4)
     assert [("recordUrl" in call, call["result"]) for call in crm.calls] == [(False, "no answer")]
     notify(told(leave(delay=None)) | {"call_session_id": Call.objects.get().session_id})
     assert len(crm.calls) == 1
@@ -219,7 +219,7 @@ def test_voice_mail_after_the_upload_is_shown_and_the_page_says_why_it_has_no_li
 ):
     session = leave(delay=timedelta(minutes=10))
     notify(told(session))
-    minutes(3)
+    minutes(4)
     assert "recordUrl" not in crm.calls[0]
     later(timedelta(minutes=20))
     tasks.reconcile_all()
@@ -236,7 +236,7 @@ def test_uis_that_is_away_delays_the_miss_no_longer_than_the_wait(
     uis_world.break_down(kind)
     notify(told(session))
     assert crm.calls == [] or kind == "no_result"
-    minutes(3)
+    minutes(4)
     assert [("recordUrl" in call, call["result"]) for call in crm.calls] == [(False, "no answer")]
     minutes(5)
     uis_world.repair()
@@ -256,7 +256,7 @@ def test_uis_that_denies_delays_the_miss_no_longer_than_the_wait(
     else:
         pbx.unavailable_methods.add({"legs": "get.call_legs_report", "calls": "get.calls_report"}[fault])
     notify(told(session))
-    minutes(3)
+    minutes(4)
     assert [("recordUrl" in call, call["result"]) for call in crm.calls] == [(False, "no answer")]
     assert Call.objects.get().failed_at is None
 
@@ -266,7 +266,7 @@ def test_call_that_the_report_does_not_show_is_uploaded_after_the_wait(notify, c
     session.visible_at = timezone.now() + timedelta(hours=5)
     notify(told(session))
     assert crm.calls == []
-    minutes(3)
+    minutes(4)
     assert ["recordUrl" in call for call in crm.calls] == [False]
 
 

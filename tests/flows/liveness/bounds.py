@@ -45,7 +45,7 @@ BOUNDS: dict[str, Bounds] = {
     "Call DEBOUNCING": _bounds("calls.pipeline.evaluate_due", 1, 2, **CALL),
     "Call FETCHING_LEGS": _bounds("calls.fetch_legs.fetch_due", 1, 2, **CALL),
     "Call, missed, FETCHING_LEGS": _bounds(
-        "calls.fetch_legs.fetch_due, calls.sweep.end_waits", 1, 4, **CALL | {"wait": 35}
+        "calls.fetch_legs.fetch_due, calls.sweep.end_waits", 1, 5, **CALL | {"wait": 36, "worker": 6}
     ),
     "Call RESOLVING_OWNER": _bounds("crm.uploads.find_owners_due", 1, 2, **CALL),
     "Call READY": _bounds("crm.uploads.upload_due", 1, 2, **CALL),
