@@ -98,12 +98,12 @@ def flows(client, tenant, pbx, crm, notify, run_queue):
 @pytest.mark.parametrize(
     ("flow", "modules", "calls"),
     [
-        ("ringing", 32, 46),
-        ("missed", 45, 98),
-        ("answered", 56, 152),
+        ("ringing", 30, 38),
+        ("missed", 44, 87),
+        ("answered", 56, 130),
         ("click", 20, 33),
         ("status", 20, 27),
-        ("sync", 31, 92),
+        ("sync", 30, 85),
     ],
 )
 def test_flow_crosses_no_more_modules_than_now(flows, flow, modules, calls):
