@@ -100,12 +100,12 @@ def flows(client, tenant, pbx, crm, notify, run_queue):
 @pytest.mark.parametrize(
     ("flow", "modules", "calls"),
     [
-        ("ringing", 33, 47),
-        ("missed", 47, 101),
-        ("answered", 57, 155),
+        ("ringing", 31, 39),
+        ("missed", 46, 91),
+        ("answered", 57, 134),
         ("click", 22, 35),
         ("status", 22, 29),
-        ("sync", 32, 93),
+        ("sync", 31, 87),
     ],
 )
 def test_flow_crosses_no_more_modules_than_now(flows, flow, modules, calls):
