@@ -366,6 +366,7 @@ def test_session_beyond_32_bits_keeps_its_number(tenant, pbx, crm, clock, advanc
 
 
 @pytest.mark.slow
+@pytest.mark.sampled(5)  # a missed call at each of them, and an answered one
 @pytest.mark.parametrize(
     ("zone", "moment"),
     [
