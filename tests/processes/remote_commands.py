@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
+from django.contrib.admin.models import LogEntry
 from django.core.management import call_command
 from django.db import IntegrityError, OperationalError, connection
 from django.utils import timezone
@@ -18,14 +19,15 @@ from django_q.models import OrmQ
 from connector_project.core import task_queue
 from connector_project.core.jobs import LeasedJob
 from connector_project.core.models import LIVE_FOR, WorkerHeartbeat
+from connector_project.operations.models import AlertDelivery, Incident
 from connector_project.operations.onboarding import steps
 from crm import integration_module
 from crm import tasks as crm_tasks
 from crm.models import Command, Popup
 from telephony import tasks
-from telephony.models import Call, CallLogEntry, Notification
+from telephony.models import BulkAction, Call, CallLogEntry, Notification
 from tenants import onboarding
-from tenants.models import CrmConnection, Tenant, UisConnection
+from tenants.models import AuditLogEntry, CrmConnection, Tenant, UisConnection
 from tests.processes.foreign_entries import push_foreign_entries, queue_depths
 from tests.simulator.environment import SLUG
 
@@ -48,6 +50,19 @@ def delete_all() -> None:
             return _delete_rows()
         time.sleep(0.2)
     return _delete_rows()
+
+
+def delete_clients() -> None:
+    """Delete all clients with everything of theirs; the staff stay."""
+    for model in (Incident, AlertDelivery, AuditLogEntry, LogEntry, BulkAction):
+        model._default_manager.all().delete()
+    delete_all()
+    Tenant.objects.all().delete()
+
+
+def execute(code: str) -> None:
+    """Run Python code, as `manage.py shell -c` does in a process of its own."""
+    exec(code, {})  # noqa: S102 -- written in the tests
 
 
 def slug_of(client: int) -> str:
@@ -231,6 +246,8 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     command.__name__: command
     for command in (
         delete_all,
+        delete_clients,
+        execute,
         sweep,
         run,
         rows,
