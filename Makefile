@@ -28,7 +28,7 @@ dev: install ## web with reload, workers, simulator, a demo client
 quick: install ## before each commit: SQLite, no coverage, no migrations, nothing slow (under 2 minutes)
 	$(BIN)/python -m tests.run quick
 
-test: install ## what CI needs: SQLite with coverage, PostgreSQL, processes, browser, one chaos seed (under 15 minutes)
+test: install ## what CI needs: SQLite with coverage, PostgreSQL, processes, browser, one chaos seed (under 12 minutes)
 	$(BIN)/python -m tests.run ci
 
 test-all: install ## all of it: both databases whole, slow tests, every fault of processes, a hundred chaos seeds

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import psycopg2
@@ -20,7 +21,9 @@ FULLY_COVERED = ("telephony/uis/*", "crm/retailcrm/*", "connector_project/core/h
 PYTEST = ("-m", "pytest", "-r", "fEs")
 IN_PARALLEL = ("-n", "auto")
 # These tests start installations and break them: two at once at most, and all tests of one in the same process.
-WITH_PROCESSES = ("-n", "2", "--dist", "loadscope", "--timeout=300")
+WITH_PROCESSES = ("-n", "2", "--dist", "loadscope", "--timeout=300", "--nomigrations")
+# These build the API's schema already when they are collected.
+WITHOUT_SCHEMA = "--ignore=tests/flows/test_api_schema.py"
 PROCESSES = ("tests/processes", "tests/simulator/test_demo.py", "tests/browser")
 
 
@@ -32,6 +35,7 @@ class Step:
     command: Sequence[str]
     database: str = SQLITE
     takes_arguments: bool = True
+    is_beside: bool = False  # runs beside the next step, which leaves a core idle now and then
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ class StepResult:
     code: int
     seconds: float
     status: str = ""
+    output: str = ""  # of a step beside another
 
     def __str__(self) -> str:
         return f"{self.status or ('failed' if self.code else 'ok'):<8} {self.seconds / 60:5.1f} min  {self.name}"
@@ -50,30 +55,34 @@ class StepResult:
 def quick() -> list[Step]:
     """Return the steps to run before each commit: under two minutes on two cores."""
     marked = "not slow and not exhaustive and not processes"
-    return [_in_one_process("SQLite", marked, "--nomigrations", "--ignore=tests/flows/test_api_schema.py")]
+    return [_in_one_process("SQLite", marked, "--nomigrations", WITHOUT_SCHEMA)]
 
 
 def ci() -> list[Step]:
-    """Return the steps that every push must pass: under fifteen minutes on two cores. PostgreSQL runs migrations."""
+    """Return the steps that every push must pass: under twelve minutes on two cores.
+
+    The installations of the processes' tests run the migrations, on both databases.
+    """
     coverage = ("--nomigrations", "--cov", f"--cov-fail-under={MINIMUM_COVERAGE}")
+    marked = "sql and not exhaustive and not processes"
     return [
         _in_one_process("SQLite, with coverage", "not exhaustive and not processes", *coverage),
         _full_coverage(),
-        _in_one_process("PostgreSQL", "sql and not exhaustive and not processes", database=POSTGRES),
-        _with_processes("Processes and browser", "processes and not exhaustive"),
+        _in_one_process("PostgreSQL", marked, "--nomigrations", WITHOUT_SCHEMA, database=POSTGRES),
         _chaos("1"),
+        _with_processes("Processes and browser", "processes and not exhaustive"),
     ]
 
 
 def everything() -> list[Step]:
-    """Return the steps with everything. One exhaustive case may send a hundred pages."""
+    """Return the steps with everything, with migrations. One exhaustive case may send a hundred pages."""
     patient = ("--timeout=600",)
     return [
         _in_one_process("SQLite", "not processes", *patient, "--cov", f"--cov-fail-under={MINIMUM_COVERAGE}"),
         _full_coverage(),
         _in_one_process("PostgreSQL", "not processes", *patient, database=POSTGRES),
-        _with_processes("Processes and browser", "processes"),
         _chaos("1-100"),
+        _with_processes("Processes and browser", "processes"),
     ]
 
 
@@ -86,7 +95,7 @@ def main(arguments: Sequence[str]) -> int:
         _say(__doc__ or "")
         return 2
     name, *extra = arguments
-    results = [_run(step, extra) for step in RUNS[name]()]
+    results = _run_all(RUNS[name](), extra)
     _say("\n" + "\n".join(map(str, results)))
     return int(any(one.code for one in results))
 
@@ -110,18 +119,43 @@ def _with_processes(name: str, marked: str) -> Step:
 
 
 def _chaos(seeds: str) -> Step:
-    return Step(f"Chaos, seeds {seeds}", ["-m", "tests.chaos", seeds], takes_arguments=False)
+    """Its clock is simulated: how fast the machine is makes no difference."""
+    command = ["-m", "tests.chaos", seeds]
+    return Step(f"Chaos, seeds {seeds}", command, takes_arguments=False, is_beside=True)
+
+
+def _run_all(steps: Sequence[Step], extra: Sequence[str]) -> list[StepResult]:
+    """Run the steps in turn, those `is_beside` beside the next one; their output follows its output."""
+    results, beside = [], []
+    with ThreadPoolExecutor() as pool:
+        for step in steps:
+            if step.is_beside:
+                beside.append(pool.submit(_run, step, extra))
+                continue
+            _say(f"\n=== {step.name}")
+            results.append(_run(step, extra))
+            for running in beside:
+                results.append(running.result())
+                _say(f"\n=== {results[-1].name}\n{results[-1].output}")
+            beside.clear()
+    return results
 
 
 def _run(step: Step, extra: Sequence[str]) -> StepResult:
-    _say(f"\n=== {step.name}")
     if step.database == POSTGRES and not _answers(POSTGRES):
         _say(f"skipped: no PostgreSQL answers at {POSTGRES}")
         return StepResult(step.name, code=int(os.environ.get("CI") == "true"), seconds=0, status="skipped")
     command = [sys.executable, *step.command, *(extra if step.takes_arguments else ())]
     started_at = time.monotonic()
-    code = subprocess.run(command, env=_environment(step.database), check=False).returncode
-    return StepResult(step.name, code, time.monotonic() - started_at)
+    done = subprocess.run(
+        command,
+        env=_environment(step.database),
+        stdout=subprocess.PIPE if step.is_beside else None,
+        stderr=subprocess.STDOUT if step.is_beside else None,
+        text=True,
+        check=False,
+    )
+    return StepResult(step.name, done.returncode, time.monotonic() - started_at, output=done.stdout or "")
 
 
 def _environment(database: str) -> dict[str, str]:

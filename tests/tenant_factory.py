@@ -10,7 +10,6 @@ from crm import integration_module
 from crm.retailcrm import payloads
 from crm.retailcrm.client import V5
 from crm.retailcrm.payloads import Module
-from crm.retailcrm.types import ModuleAnswer
 from tenants.models import (
     ACTIVATION_LINK_LIFETIME,
     CrmConnection,
@@ -31,26 +30,29 @@ def activated(name: str, slug: str, *, pbx: uis.Account, crm: retailcrm.Account,
     """Return a tenant as it is after adding and activating it; tests/flows/test_activation.py compares the two.
 
     Works for accounts as the fakes create them: with statuses, all rights, API v5, and users linked by e-mail.
-    The requests of a real activation, which count towards the vendors' limits, are missing.
+    The requests of a real activation, which count towards the vendors' limits, are missing, and so are its statements:
+    thousands of tests begin with this.
     """
     now = timezone.now()
     tenant = Tenant.objects.create(
         name=name, slug=slug, activated_at=now, activation_expires_at=now + ACTIVATION_LINK_LIFETIME
     )
-    _connect(tenant, pbx=pbx, crm=crm, now=now)
+    staff = _staff(tenant, pbx=pbx, crm=crm)
+    _connect(tenant, staff, pbx=pbx, crm=crm, now=now)
     TransferRules.objects.create(tenant=tenant)
-    _add_people(tenant, pbx=pbx, crm=crm)
+    Employee.objects.bulk_create(staff)
+    _add_crm_users(tenant, crm)
     _add_numbers(tenant, pbx=pbx, default_number=default_number)
     UisStatus.objects.bulk_create(
         UisStatus(tenant=tenant, uis_id=row["id"], mnemonic=row["mnemonic"] or "", name=row["name"])
         for row in pbx.statuses.values()
     )
     _add_lists(tenant, pbx=pbx, crm=crm, default_number=default_number, now=now)
-    integration_module.register(tenant, _DirectClient(crm, at=now), now=now)  # type: ignore[arg-type]
     return Tenant.objects.select_related("uis", "crm", "rules").get(pk=tenant.pk)
 
 
-def _connect(tenant: Tenant, *, pbx: uis.Account, crm: retailcrm.Account, now: datetime) -> None:
+def _connect(tenant: Tenant, staff: list[Employee], *, pbx: uis.Account, crm: retailcrm.Account, now: datetime) -> None:
+    """Store both connections, and the module that they register in the CRM."""
     UisConnection.objects.create(
         tenant=tenant,
         brand=pbx.brand,
@@ -60,7 +62,7 @@ def _connect(tenant: Tenant, *, pbx: uis.Account, crm: retailcrm.Account, now: d
         account_id=str(pbx.app_id),
         holds_account=True,
     )
-    CrmConnection.objects.create(
+    connection = CrmConnection(
         tenant=tenant,
         address=f"https://{crm.host}",
         key=crm.key,
@@ -69,10 +71,39 @@ def _connect(tenant: Tenant, *, pbx: uis.Account, crm: retailcrm.Account, now: d
         stores=list(crm.sites),
         account_id=crm.host,
         holds_account=True,
+        registered_at=now,
+    )
+    codes = [(one.crm_user_id, one.extension) for one in staff if one.crm_user_id and one.extension]
+    connection.module_code = integration_module.code(tenant)
+    connection.registered_module = {
+        "codes": [list(pair) for pair in codes],
+        "manual_codes": [],
+        "phones": [],
+        "where": integration_module._fingerprint(tenant),
+        "account": connection.account,
+    }
+    connection.save(force_insert=True)
+    _register(crm, integration_module._module(tenant, codes=codes), at=now)
+
+
+def _register(account: retailcrm.Account, sent: Module, *, at: datetime) -> None:
+    """Register the module in the fake CRM without HTTP."""
+    retailcrm_modules.edit(
+        account,
+        Incoming(
+            host=account.host,
+            method="POST",
+            path=f"/api/v5/integration-modules/{sent.code}/edit",
+            query={},
+            fields={"integrationModule": json.dumps(payloads.to_module_v5(sent))},
+            header_key=account.key,
+            at=at,
+            args={"code": sent.code},
+        ),
     )
 
 
-def _add_people(tenant: Tenant, *, pbx: uis.Account, crm: retailcrm.Account) -> None:
+def _add_crm_users(tenant: Tenant, crm: retailcrm.Account) -> None:
     CrmUser.objects.bulk_create(
         CrmUser(
             tenant=tenant,
@@ -83,8 +114,11 @@ def _add_people(tenant: Tenant, *, pbx: uis.Account, crm: retailcrm.Account) -> 
         )
         for row in crm.users.values()
     )
+
+
+def _staff(tenant: Tenant, *, pbx: uis.Account, crm: retailcrm.Account) -> list[Employee]:
     by_email = {row["email"]: row["id"] for row in crm.users.values() if "email" in row}
-    Employee.objects.bulk_create(_employee(tenant, row, by_email) for row in pbx.employees.values())
+    return [_employee(tenant, row, by_email) for row in pbx.employees.values()]
 
 
 def _employee(tenant: Tenant, row: dict[str, Any], by_email: dict[str, int]) -> Employee:
@@ -124,29 +158,3 @@ def _add_lists(tenant: Tenant, *, pbx: uis.Account, crm: retailcrm.Account, defa
         RemoteList(tenant=tenant, kind=kind, asked_at=now, known_count=known, received_count=count)
         for kind, known, count in received
     )
-
-
-class _DirectClient:
-    """Registers the module in the fake CRM without HTTP."""
-
-    def __init__(self, account: retailcrm.Account, *, at: datetime) -> None:
-        self.account, self.at = account, at
-
-    def module(self, _code: str) -> None:
-        """There is none yet."""
-
-    def edit_module(self, sent: Module) -> ModuleAnswer:
-        retailcrm_modules.edit(
-            self.account,
-            Incoming(
-                host=self.account.host,
-                method="POST",
-                path=f"/api/v5/integration-modules/{sent.code}/edit",
-                query={},
-                fields={"integrationModule": json.dumps(payloads.to_module_v5(sent))},
-                header_key=self.account.key,
-                at=self.at,
-                args={"code": sent.code},
-            ),
-        )
-        return ModuleAnswer()

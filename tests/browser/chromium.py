@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Locator, Page, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 PROGRAM = Path("/usr/bin/chromium")
 ARGUMENTS = [
@@ -25,6 +25,16 @@ on_screens = pytest.mark.parametrize(
     [
         ("ru", "phone"),
         ("en", "desktop"),
+        pytest.param("ru", "desktop", marks=pytest.mark.exhaustive),
+        pytest.param("en", "phone", marks=pytest.mark.exhaustive),
+    ],
+)
+# For what flow tests prove without a browser: one pair in every run, all in the long one.
+on_one_screen = pytest.mark.parametrize(
+    ("language", "size"),
+    [
+        ("ru", "phone"),
+        pytest.param("en", "desktop", marks=pytest.mark.exhaustive),
         pytest.param("ru", "desktop", marks=pytest.mark.exhaustive),
         pytest.param("en", "phone", marks=pytest.mark.exhaustive),
     ],
@@ -73,6 +83,8 @@ class Person:
 
 @contextmanager
 def launched() -> Iterator[Browser]:
+    """Start Chromium; whatever a test expects of a page has as long as a click."""
+    expect.set_options(timeout=TIMEOUT_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=PROGRAM, args=ARGUMENTS)
         yield browser

@@ -1,5 +1,6 @@
 """Opens pages and everything that opens on them, and collects what the browser refused meanwhile."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from urllib.parse import parse_qs, urlsplit
 
@@ -52,9 +53,11 @@ class Crawl:
     context: BrowserContext
     address: str  # of the site
     with_queries: bool = False  # whether a page with another filter is another page
+    is_short: bool = False  # whether each kind of page, pop-up window and action is opened once
     page: Page = field(init=False)
     problems: list[str] = field(default_factory=list)
     visited: set[str] = field(default_factory=set)  # kinds of pages
+    popped_up: set[str] = field(default_factory=set)  # kinds of pages
 
     def __post_init__(self) -> None:
         self.context.expose_function("reportViolation", lambda text: self.report(text))
@@ -65,6 +68,24 @@ class Crawl:
 
     def report(self, text: str) -> None:
         self.problems.append(f"{self.page.url.removeprefix(self.address)}: {text}")
+
+    def crawl(self, paths: Iterable[str]) -> list[str]:
+        """Visit pages and what they link to, run each action of each list; return what went wrong."""
+        linked: dict[str, str] = {}
+        actions: dict[tuple[str, str], str] = {}
+        for path in paths:
+            if self.is_short and self.kind_of(path) in self.visited:
+                continue
+            response = self.visit(path)
+            if response is not None and response.ok:
+                linked |= self.links()
+                actions |= {("" if self.is_short else path, name): path for name in self.actions()}
+        for kind, path in linked.items():
+            if kind not in self.visited:
+                self.visit(path)
+        for (_list, name), path in actions.items():
+            self.run_action(path, name)
+        return self.problems
 
     def visit(self, path: str) -> Response | None:
         """Open a page and everything that opens on it; None if it is a file to download."""
@@ -119,6 +140,10 @@ class Crawl:
     def _open_popups(self) -> None:
         """Open the pop-up windows of the open form and close them, before a calendar covers their links."""
         for link in self.page.locator("a.related-widget-wrapper-link[href]:visible").all()[:_MOST_POPUPS]:
+            kind = self.kind_of(link.get_attribute("href") or "")
+            if self.is_short and kind in self.popped_up:
+                continue
+            self.popped_up.add(kind)
             with self.page.expect_popup() as coming:
                 link.click()
             coming.value.wait_for_load_state()

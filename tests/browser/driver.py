@@ -46,6 +46,15 @@ class Operator:
         page.goto(f"{self.installation.address}/admin/tenants/tenant/")
         page.get_by_role("link", name=name, exact=True).click()
 
+    def open_until(self, name: str, text: str) -> None:
+        """Open a client's page again and again until it shows a text that a worker writes."""
+
+        def is_shown() -> bool:
+            self.open(name)
+            return text in self.person.page.locator(".admin-panel").inner_text()
+
+        self.installation.wait_for(is_shown, text, interval=0.5)
+
     def change_rule(self, name: str, rule: str, value: str) -> None:
         """Change one rule of a client with the list's bulk action."""
         page = self.person.page
@@ -65,11 +74,11 @@ class Operator:
     def press(self, button: str, *, sure: bool = False) -> None:
         """Press a button on the client's page; `sure` confirms buttons that ask first."""
         page = self.person.page
-        page.locator(
-            f'.admin-buttons [href$="/action/{button}/"], .admin-buttons [action$="/action/{button}/"] button'
-        ).click()
+        where = f'.admin-buttons [href$="/action/{button}/"], .admin-buttons [action$="/action/{button}/"] button'
+        with page.expect_navigation():  # Otherwise the page before may still be there.
+            page.locator(where).click()
         if sure:
-            page.locator(".admin-confirm").wait_for()  # Otherwise the page before may still be there.
+            page.locator(".admin-confirm").wait_for()
             self.person.take_screenshot(f"operator-{button}")
             if page.locator("#typed-slug").count():
                 page.fill("#typed-slug", page.locator("label[for=typed-slug]").inner_text().split()[-1])

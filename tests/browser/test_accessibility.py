@@ -59,7 +59,7 @@ def test_page_works_with_the_keyboard_alone(installation, sign_in, link):
         assert page.evaluate("navigator.clipboard.readText()") == page.locator("#address-waiting").input_value()
 
 
-def _reload_until(page, is_there, *, within=30):
+def _reload_until(page, is_there, *, within=90):
     """Reload a page that does not refresh itself, until a worker has processed what it shows."""
     for _second in range(within):
         page.reload()

@@ -37,7 +37,7 @@ for number in range(200):
 @pytest.fixture(scope="module")
 def past_calls(installation):
     """A client with past calls."""
-    installation.children.run("fortnight", "manage.py", "shell", "-c", _FORTNIGHT)
+    installation.ask("execute", _FORTNIGHT)
 
 
 @pytest.mark.usefixtures("past_calls")

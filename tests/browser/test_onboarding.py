@@ -7,7 +7,7 @@ from django.utils import translation
 from playwright.sync_api import expect
 
 from connector_project.core.check_results import CHECKS, CheckResult
-from tests.browser.chromium import on_screens
+from tests.browser.chromium import on_one_screen
 from tests.browser.driver import EVENTS, Client, Operator, seconds_since
 from tests.simulator.fixtures import IVAN
 
@@ -23,7 +23,7 @@ def _fresh(installation):
     installation.order("reset")
 
 
-@on_screens
+@on_one_screen
 def test_onboarding_from_a_name_to_the_first_popup(installation, sign_in, language, size, record_property):
     name = f"{NAMES[language]} {size}"
     with sign_in(language, size) as operator_user:
@@ -130,9 +130,7 @@ def _operate(operator, name):
     assert not operator_user.is_wider_than_its_screen()
     operator.open(name)
     operator.press("check")
-    page.wait_for_timeout(1500)
-    operator.open(name)
-    expect(page.locator(".admin-panel")).to_contain_text("USERS_LINKED")
+    operator.open_until(name, "USERS_LINKED")
     operator_user.take_screenshot("operator-client")
     assert not operator_user.is_wider_than_its_screen()
     operator.press("pause", sure=True)

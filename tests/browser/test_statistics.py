@@ -58,7 +58,7 @@ _DRAWN = """
 @pytest.fixture(scope="module")
 def past_calls(installation):
     """A client with past calls."""
-    installation.children.run("fortnight", "manage.py", "shell", "-c", _FORTNIGHT)
+    installation.ask("execute", _FORTNIGHT)
 
 
 @pytest.mark.usefixtures("past_calls")
@@ -102,7 +102,7 @@ def test_tables_are_there_without_scripts(installation, sign_in):
 
 
 @pytest.mark.usefixtures("past_calls")
-@pytest.mark.parametrize("size", ["desktop", "phone"])
+@pytest.mark.parametrize("size", ["desktop", pytest.param("phone", marks=pytest.mark.exhaustive)])
 def test_calls_are_exported_as_a_file(installation, sign_in, size, tmp_path):
     with sign_in("en", size) as user:
         operator, page = Operator(user, installation), user.page

@@ -5,9 +5,8 @@ from django.utils import translation
 from playwright.sync_api import expect
 
 from tenants.transfer_rules import SkipReason
-from tests.browser.chromium import on_screens
+from tests.browser.chromium import on_one_screen
 from tests.browser.driver import Operator
-from tests.processes.installation import Installation
 from tests.simulator.fixtures import IVAN
 
 pytestmark = pytest.mark.processes
@@ -27,25 +26,20 @@ CALLERS = {("ru", "desktop"): 501, ("ru", "phone"): 502, ("en", "desktop"): 503,
 
 
 @pytest.fixture(scope="module")
-def kind():
-    """A client that is active already."""
-    return Installation
-
-
-@pytest.fixture(scope="module")
 def support(installation):
-    """A user of Support."""
-    installation.children.run("support", "manage.py", "shell", "-c", _SUPPORT)
+    """A client that is active already, and a user of Support."""
+    installation.add_client()
+    installation.ask("execute", _SUPPORT)
 
 
 @pytest.fixture
 def _missed_off(installation):
     """The reason: a rule of the client."""
-    installation.children.run("rule", "manage.py", "shell", "-c", _MISSED_OFF)
+    installation.ask("execute", _MISSED_OFF)
 
 
 @pytest.mark.usefixtures("support", "_missed_off")
-@on_screens
+@on_one_screen
 def test_skipped_call_is_found_by_its_number_and_retried(installation, sign_in, language, size):
     last = CALLERS[language, size]
     with translation.override(language):
@@ -70,7 +64,7 @@ def test_skipped_call_is_found_by_its_number_and_retried(installation, sign_in, 
 
 
 @pytest.mark.usefixtures("support")
-@pytest.mark.parametrize("size", ["desktop", "phone"])
+@pytest.mark.parametrize("size", [pytest.param("desktop", marks=pytest.mark.exhaustive), "phone"])
 def test_unreadable_notifications_come_with_a_message_for_the_client(installation, sign_in, size):
     installation.play("broken")
     with sign_in("en", size) as user:

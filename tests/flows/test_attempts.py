@@ -1,9 +1,8 @@
 """What counts as an attempt: a call that waits for a right, for points or for a vendor is not given up for it."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
-import time_machine
 from django.utils import timezone
 
 from connector_project.core.rate_limit import RateLimitExceeded
@@ -23,12 +22,6 @@ pytestmark = [pytest.mark.one_database, pytest.mark.sampled(1)]
 LEGS = "get.call_legs_report"
 # An answer without JSON looks like an outage; the others are not as documented.
 UNEXPECTED = [kind for kind in UIS_GARBLED if kind != "truncated"]
-
-
-@pytest.fixture
-def clock():
-    with time_machine.travel(datetime(2026, 3, 10, 9, 0, tzinfo=UTC), tick=False) as traveller:
-        yield traveller
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-import time_machine
 from django.db import IntegrityError, transaction
 from django.urls import reverse
 from django.utils import timezone, translation
@@ -32,19 +31,6 @@ PERIOD = {"first": "2026-06-20", "last": "2026-07-15"}
 
 class KilledError(BaseException):
     """Stands for a killed worker: no code catches it or cleans up."""
-
-
-@pytest.fixture
-def clock():
-    with time_machine.travel(NOON, tick=False) as travelling:
-        yield travelling
-
-
-@pytest.fixture
-def operator(client, db):
-    user = create_user("olga", "Operator")
-    client.force_login(user)
-    return user
 
 
 @pytest.fixture

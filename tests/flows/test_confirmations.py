@@ -54,13 +54,6 @@ def support(client, db):
     return user
 
 
-@pytest.fixture
-def operator(client, db):
-    user = create_user("olga", "Operator")
-    client.force_login(user)
-    return user
-
-
 def preview(kind):
     return reverse("admin:telephony_bulkaction_preview", args=[kind])
 

@@ -2,10 +2,9 @@
 
 import itertools
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
-import time_machine
 from django.core import mail
 from django.core.management import call_command
 from django.urls import reverse
@@ -36,12 +35,6 @@ LEGS, EVENT, UPLOAD = "get.call_legs_report", crm_client.EVENT_RIGHT, crm_client
 
 
 @pytest.fixture
-def clock():
-    with time_machine.travel(datetime(2026, 3, 10, 9, 0, tzinfo=UTC), tick=False) as traveller:
-        yield traveller
-
-
-@pytest.fixture
 def minutes(clock, settings):
     """Let minutes pass with all periodic tasks; `each` runs in every minute."""
     settings.ALARM_EMAILS = ["ops@example.net"]
@@ -67,33 +60,6 @@ def minutes(clock, settings):
             task_queue.drain()
 
     return wait
-
-
-@pytest.fixture
-def add_answered(pbx, notify):
-    def add(number=0):
-        call = pbx.call(contact=f"79995{number:06d}", number=NUMBER, talks=[(IVAN, 20)])
-        notify(call.notification("call_end"))
-        return call
-
-    return add
-
-
-@pytest.fixture
-def add_missed(pbx, notify):
-    def add(number=0):
-        notify(pbx.call(contact=f"79996{number:06d}", number=NUMBER, rings=[IVAN]).notification("lost_call"))
-
-    return add
-
-
-@pytest.fixture
-def ring(pbx, notify):
-    def add(number=0):
-        call = pbx.call(contact=f"79997{number:06d}", number=NUMBER, rings=[IVAN])
-        notify(call.notification("waiting", employee_id=IVAN, at=timezone.now()))
-
-    return add
 
 
 def asked(world, part):

@@ -5,7 +5,6 @@ import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
-import time_machine
 from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -19,13 +18,6 @@ from tests import task_queue
 from tests.conftest import ANNA, CONTACT, IVAN, NUMBER, PETR
 
 pytestmark = [pytest.mark.one_database, pytest.mark.usefixtures("real_debounce")]
-
-
-@pytest.fixture
-def clock():
-    """A clock that moves only when a test moves it."""
-    with time_machine.travel(datetime(2026, 3, 10, 9, 0, tzinfo=UTC), tick=False) as traveller:
-        yield traveller
 
 
 @pytest.fixture
@@ -400,6 +392,7 @@ def test_session_beyond_32_bits_keeps_its_number(tenant, pbx, crm, clock, advanc
 
 
 @pytest.mark.slow
+@pytest.mark.sampled(5)  # a missed call at each of them, and an answered one
 @pytest.mark.parametrize(
     ("zone", "moment"),
     [

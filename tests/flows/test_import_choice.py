@@ -5,7 +5,6 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-import time_machine
 from django.core.management import call_command
 from django.urls import reverse
 
@@ -15,26 +14,12 @@ from telephony.models import BulkAction, Call, ImportChoice
 from telephony.reconciliation import compare
 from tests import task_queue
 from tests.conftest import IVAN, NUMBER
-from tests.users import create_user
 
 pytestmark = [pytest.mark.one_database, pytest.mark.sampled(2)]
 
 NOON = datetime(2026, 7, 15, 12, 0, tzinfo=ZoneInfo("Europe/Moscow"))
 PERIOD = {"first": "2026-07-10", "last": "2026-07-15"}
 ANSWERED, MISSED, RETURNED, BEFORE, AGAIN = (f"7999000000{number}" for number in range(1, 6))
-
-
-@pytest.fixture
-def clock():
-    with time_machine.travel(NOON, tick=False) as travelling:
-        yield travelling
-
-
-@pytest.fixture
-def operator(client, db):
-    user = create_user("olga", "Operator")
-    client.force_login(user)
-    return user
 
 
 @pytest.fixture

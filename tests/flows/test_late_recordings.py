@@ -1,7 +1,6 @@
 """Recordings that come late or never, with both kinds of link, told by the notification, the report or both."""
 
 import json
-import threading
 from datetime import timedelta
 from io import StringIO
 from urllib.parse import urlsplit
@@ -13,36 +12,21 @@ from django.utils import timezone
 
 from telephony import tasks
 from telephony.models import Call, CallLogEntry, RecordingLink
-from telephony.recordings import stream
 from telephony.recordings.unavailable import UnavailableReason
 from tenants.models import Employee, TransferRules
 from tests.conftest import CONTACT, IVAN, NUMBER, PETR
 from tests.fakes import uis_recordings
 from tests.users import create_user
 
-pytestmark = [pytest.mark.one_database, pytest.mark.sampled(2)]
+pytestmark = [pytest.mark.one_database, pytest.mark.sampled(2), pytest.mark.usefixtures("slots")]
 
 MINUTES, HOURS, DAYS = timedelta(minutes=4), timedelta(hours=5), timedelta(days=3)
-
-
-@pytest.fixture(autouse=True)
-def slots(monkeypatch):
-    monkeypatch.setattr(stream, "_slots", threading.BoundedSemaphore(4))
 
 
 @pytest.fixture
 def rule(tenant):
     """Set the kind of link that the CRM gets."""
     return lambda kind: TransferRules.objects.filter(tenant=tenant).update(recording_link=kind)
-
-
-@pytest.fixture
-def talk(pbx, tenant):
-    """A talk of 20 seconds with Ivan that has just ended; its recording never comes until a test says so."""
-    began = timezone.now() - timedelta(seconds=40)
-    session = pbx.call(contact=CONTACT, number=NUMBER, talks=[(IVAN, 20)], started_at=began)
-    session.records_at = timezone.now() + timedelta(days=300)
-    return session
 
 
 @pytest.fixture

@@ -24,13 +24,6 @@ ADD, FILE, LINKS = (f"/admin/tenants/tenant/{path}" for path in ("add/", "from-f
 HEADER = "name;slug;language;time_zone;brand;crm_address;rules"
 
 
-@pytest.fixture
-def operator(client, db):
-    user = create_user("olga", "Operator")
-    client.force_login(user)
-    return user
-
-
 def add(client, **typed):
     answer = html_text.submit(client, ADD, {"name": "Василёк"} | typed)
     assert answer.status_code == 302, html_text.errors(answer)

@@ -6,7 +6,6 @@ from io import StringIO
 from zoneinfo import ZoneInfo
 
 import pytest
-import time_machine
 from django.core.management import call_command
 from django.utils import timezone
 
@@ -19,12 +18,6 @@ from tests.conftest import CONTACT, IVAN, NUMBER, PETR
 
 MOSCOW = ZoneInfo("Europe/Moscow")
 NOON = datetime(2026, 7, 15, 12, 0, tzinfo=MOSCOW)
-
-
-@pytest.fixture
-def clock():
-    with time_machine.travel(NOON, tick=False) as travelling:
-        yield travelling
 
 
 @pytest.fixture

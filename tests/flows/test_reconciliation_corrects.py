@@ -4,7 +4,6 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-import time_machine
 from django.db.models import F, TextField, Value
 from django.db.models.functions import Cast
 from django.utils import timezone
@@ -23,12 +22,6 @@ pytestmark = pytest.mark.sampled(1)
 
 MOSCOW = ZoneInfo("Europe/Moscow")
 NOON = datetime(2026, 3, 10, 12, 0, tzinfo=MOSCOW)
-
-
-@pytest.fixture
-def clock():
-    with time_machine.travel(NOON, tick=False) as travelling:
-        yield travelling
 
 
 @pytest.fixture

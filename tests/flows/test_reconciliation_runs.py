@@ -31,12 +31,6 @@ class KilledError(BaseException):
 
 
 @pytest.fixture
-def clock():
-    with time_machine.travel(NOON, tick=False) as travelling:
-        yield travelling
-
-
-@pytest.fixture
 def active(clock, tenant):
     """A client who was activated days ago."""
     Tenant.objects.update(activated_at=NOON - timedelta(days=9))

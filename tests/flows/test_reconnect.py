@@ -30,13 +30,6 @@ Action = AuditLogEntry.Action
 
 
 @pytest.fixture
-def operator(client, db):
-    user = create_user("olga", "Operator")
-    client.force_login(user)
-    return user
-
-
-@pytest.fixture
 def renew_uis(uis_world, pbx):
     """The client's key expires at UIS; the same account gets another one."""
 

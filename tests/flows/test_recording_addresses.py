@@ -1,7 +1,6 @@
 """Only addresses of the client's brand are handed over, fetched or shown as recordings, from any source."""
 
 import json
-import threading
 from datetime import timedelta
 from io import StringIO
 from urllib.parse import urlsplit
@@ -12,12 +11,11 @@ from django.urls import reverse
 from django.utils import timezone
 
 from telephony.models import Call, RecordingLink
-from telephony.recordings import stream
 from tenants.models import TransferRules
 from tests.conftest import CONTACT, IVAN, NUMBER, PETR
 from tests.users import create_user
 
-pytestmark = [pytest.mark.one_database, pytest.mark.sampled(2)]
+pytestmark = [pytest.mark.one_database, pytest.mark.sampled(2), pytest.mark.usefixtures("slots")]
 
 HOSTILE = [
     "javascript:alert(1)",
@@ -42,24 +40,10 @@ HOSTILE = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def slots(monkeypatch):
-    monkeypatch.setattr(stream, "_slots", threading.BoundedSemaphore(4))
-
-
 @pytest.fixture
 def wire(request):
     """All outgoing requests."""
     return request.getfixturevalue("_wire")
-
-
-@pytest.fixture
-def talk(pbx, tenant):
-    """A talk that has just ended, and that UIS recorded, but the recording never comes."""
-    began = timezone.now() - timedelta(seconds=40)
-    session = pbx.call(contact=CONTACT, number=NUMBER, talks=[(IVAN, 20)], started_at=began)
-    session.records_at = timezone.now() + timedelta(days=300)
-    return session
 
 
 @pytest.fixture

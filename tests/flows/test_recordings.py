@@ -1,7 +1,6 @@
 """Recordings by our own link: from the upload to the CRM's player, and every reason why nothing is played."""
 
 import re
-import threading
 import uuid
 from datetime import timedelta
 from urllib.parse import urlsplit
@@ -19,20 +18,11 @@ from telephony.recordings.unavailable import UnavailableReason
 from tenants.models import AuditLogEntry, Tenant, TransferRules, UisConnection
 from tests.conftest import CONTACT, IVAN, NUMBER, PETR
 from tests.fakes import uis_recordings
+from tests.flows.conftest import SLOTS
 
-pytestmark = pytest.mark.one_database
+pytestmark = [pytest.mark.one_database, pytest.mark.usefixtures("slots")]
 
 OURS = TransferRules.RecordingLink.OURS
-SLOTS = 4
-
-
-@pytest.fixture(autouse=True)
-def slots(monkeypatch):
-    """Check that every test releases its slots."""
-    fresh = threading.BoundedSemaphore(SLOTS)
-    monkeypatch.setattr(stream, "_slots", fresh)
-    yield fresh
-    assert fresh._value == SLOTS
 
 
 @pytest.fixture

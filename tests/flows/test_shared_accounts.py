@@ -32,13 +32,6 @@ def second(db):
 
 
 @pytest.fixture
-def operator(client, db):
-    user = create_user("olga", "Operator")
-    client.force_login(user)
-    return user
-
-
-@pytest.fixture
 def same_uis(uis_world, pbx):
     """Another key of the same UIS account."""
     uis_world.accounts[OTHER_KEY] = pbx

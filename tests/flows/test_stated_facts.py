@@ -5,7 +5,6 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-import time_machine
 from django.utils import timezone
 
 from connector_project.operations.alerts import rules
@@ -21,12 +20,6 @@ pytestmark = [pytest.mark.one_database, pytest.mark.sampled(2)]
 
 NOON = datetime(2026, 3, 10, 12, 0, tzinfo=ZoneInfo("Europe/Moscow"))
 OUTSIDE = "79993334455"
-
-
-@pytest.fixture
-def clock():
-    with time_machine.travel(NOON, tick=False) as travelling:
-        yield travelling
 
 
 @pytest.fixture

@@ -1,65 +1,17 @@
 """An answer that does not come from a vendor's API is no verdict on an account: the vendor is away, and work waits."""
 
-from datetime import UTC, datetime, timedelta
-
 import pytest
-import time_machine
-from django.utils import timezone
 
 from connector_project.operations import tasks as operations_tasks
 from connector_project.operations.models import Incident
 from crm.models import Popup
 from telephony.models import Call
 from tenants.models import CrmConnection, UisConnection
-from tests import task_queue
-from tests.conftest import IVAN, NUMBER
 
 pytestmark = [pytest.mark.one_database, pytest.mark.sampled(2)]
 
 REFUSALS = [f"{source} {status}" for status in (400, 401, 403, 404, 405, 410) for source in ("page", "foreign")]
 LATER = [f"foreign {status}" for status in (408, 425, 429, 499, 500, 502, 503, 504, 520, 522, 524, 530)]
-
-
-@pytest.fixture
-def clock():
-    with time_machine.travel(datetime(2026, 3, 10, 9, 0, tzinfo=UTC), tick=False) as traveller:
-        yield traveller
-
-
-@pytest.fixture
-def minutes(clock):
-    def wait(count):
-        for _minute in range(count):
-            clock.shift(timedelta(minutes=1))
-            task_queue.sweep()
-
-    return wait
-
-
-@pytest.fixture
-def ring(pbx, notify):
-    def add(number):
-        call = pbx.call(contact=f"79997{number:06d}", number=NUMBER, rings=[IVAN])
-        notify(call.notification("waiting", employee_id=IVAN, at=timezone.now()))
-
-    return add
-
-
-@pytest.fixture
-def add_missed(pbx, notify):
-    def add(number=0):
-        notify(pbx.call(contact=f"79996{number:06d}", number=NUMBER, rings=[IVAN]).notification("lost_call"))
-
-    return add
-
-
-@pytest.fixture
-def add_answered(pbx, notify):
-    def add(number=0):
-        call = pbx.call(contact=f"79995{number:06d}", number=NUMBER, talks=[(IVAN, 20)])
-        notify(call.notification("call_end"))
-
-    return add
 
 
 def denied(tenant):

@@ -1,9 +1,8 @@
 """Old calls have their turns, however many live calls there are."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
-import time_machine
 from django.utils import timezone
 
 from telephony.models import Call
@@ -12,12 +11,6 @@ from tests import task_queue
 from tests.conftest import CONTACT, IVAN, NUMBER
 
 LIVE_EVERY = timedelta(seconds=15)
-
-
-@pytest.fixture
-def clock():
-    with time_machine.travel(datetime(2026, 3, 10, 9, 0, tzinfo=UTC), tick=False) as traveller:
-        yield traveller
 
 
 @pytest.fixture

@@ -11,19 +11,29 @@ from tests.processes.accounting import HEAD, LINES
 from tests.processes.full_disk import Disk
 from tests.processes.installation import Installation
 from tests.processes.servers import Missing
+from tests.processes.web_server import Prepared
 
 CLIENTS = 51
 FAULT = "fault"
+BROWSER = "tests/browser/"
+WEB = ("tests/processes/test_web_process.py", "tests/processes/test_proxy.py")
 TABLE = []
 
 
 class ByInstallation(LoadScopeScheduling):
-    """Runs all tests of an installation in one worker, so that it is started once; other tests are grouped by file."""
+    """Runs all tests of an installation in one worker, so that it is started once; other tests are grouped by file.
+
+    The crawl of the pages has a server of its own; the two files about the web process share a database.
+    """
 
     def _split_scope(self, nodeid):
         path, _, test = nodeid.partition("::")
         variant = re.search(r"\[.*?\b(redis|sqlite)\b", test)
-        return variant[1] if variant and path.startswith("tests/processes/") else path
+        if variant and path.startswith("tests/processes/"):
+            return variant[1]
+        if path in WEB:
+            return WEB[0]
+        return BROWSER if path.startswith(BROWSER) and not path.endswith("test_content_security.py") else path
 
 
 @pytest.hookimpl(optionalhook=True)  # unknown without pytest-xdist
@@ -50,6 +60,14 @@ def shared_installation(request):
         raise
     yield built
     built.tear_down()
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory):
+    """The database that web servers without workers start with."""
+    built = Prepared(tmp_path_factory.mktemp("prepared"))
+    built.create()
+    return built
 
 
 @pytest.fixture

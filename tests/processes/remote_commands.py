@@ -11,6 +11,7 @@ from copy import copy
 from datetime import timedelta
 from typing import Any, TypeVar
 
+from django.contrib.admin.models import LogEntry
 from django.core.management import call_command
 from django.db import IntegrityError, OperationalError, connection, models
 from django.utils import timezone
@@ -21,14 +22,15 @@ from connector_project.core.jobs import LeasedJob
 from connector_project.core.models import LIVE_FOR, WorkerHeartbeat
 from connector_project.core.secret_tokens import generate_token
 from connector_project.operations import tasks as operations_tasks
+from connector_project.operations.models import AlertDelivery, Incident
 from connector_project.operations.onboarding import steps
 from crm import integration_module
 from crm import tasks as crm_tasks
 from crm.models import Command, Popup
 from telephony import tasks
-from telephony.models import Call, CallLogEntry, Notification
+from telephony.models import BulkAction, Call, CallLogEntry, Notification
 from tenants import onboarding
-from tenants.models import CrmConnection, Tenant, TransferRules, UisConnection
+from tenants.models import AuditLogEntry, CrmConnection, Tenant, TransferRules, UisConnection
 from tests.processes.foreign_entries import push_foreign_entries, queue_depths
 from tests.simulator.environment import SLUG
 
@@ -52,6 +54,19 @@ def delete_all() -> None:
             return _delete_rows()
         time.sleep(0.2)
     return _delete_rows()
+
+
+def delete_clients() -> None:
+    """Delete all clients with everything of theirs; the staff stay."""
+    for model in (Incident, AlertDelivery, AuditLogEntry, LogEntry, BulkAction):
+        model._default_manager.all().delete()
+    delete_all()
+    Tenant.objects.all().delete()
+
+
+def execute(code: str) -> None:
+    """Run Python code, as `manage.py shell -c` does in a process of its own."""
+    exec(code, {})  # noqa: S102 -- written in the tests
 
 
 def slug_of(client: int) -> str:
@@ -269,6 +284,8 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     command.__name__: command
     for command in (
         delete_all,
+        delete_clients,
+        execute,
         sweep,
         run,
         rows,

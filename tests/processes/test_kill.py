@@ -235,7 +235,7 @@ def test_web_killed_in_a_burst_loses_no_answered_notification(installation):
     assert 5 <= len(unanswered) <= 30
     installation.wait_for(installation.is_live, "the web process")
     for body in [*unanswered, *bodies]:
-        assert requests.post(hook, json=body, timeout=5).status_code == 200
+        assert requests.post(hook, json=body, timeout=30).status_code == 200
     installation.until(lambda state: len(state["crm"]["calls"]) >= 60, "all calls in the CRM")
     assert uploaded(installation.state(), *[body["call_session_id"] for body in bodies])
 
@@ -260,7 +260,7 @@ def test_all_processes_killed_and_the_queue_lost(installation):
 def test_health_lists_the_workers(installation):
     url = f"{installation.address}/health/ready/"
     installation.wait_for(installation.is_ready, "web and workers to be ready")
-    answer = requests.get(url, timeout=5).json()
+    answer = requests.get(url, timeout=30).json()
     assert (answer["status"], answer["missing_workers"]) == ("ok", [])
     assert answer["queue"]["broker"] == ("redis" if installation.redis else "database")
     assert {worker["queue"] for worker in answer["workers"]} == {"default", "fast"}

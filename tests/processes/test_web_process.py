@@ -19,10 +19,9 @@ LARGE_FILE = b"/static/drf_spectacular_sidecar/swagger-ui-dist/swagger-ui-bundle
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    built = WebServer(tmp_path_factory.mktemp("web"), PAGES)
+def server(tmp_path_factory, prepared):
+    built = WebServer(tmp_path_factory.mktemp("web"), prepared, PAGES)
     try:
-        built.set_up()
         yield built
     finally:
         built.children.stop()

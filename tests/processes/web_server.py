@@ -3,6 +3,7 @@
 import contextlib
 import json
 import secrets
+import shutil
 import socket
 import time
 from collections.abc import Iterator, Mapping
@@ -16,18 +17,49 @@ from cryptography.fernet import Fernet
 from tests.ports import free_port
 from tests.simulator.processes import Children
 
-TIMEOUT_SECONDS = 30.0
+TIMEOUT_SECONDS = 60.0
 HOST = "connector.example.com"
-CONNECTION = (
-    "--slug",
-    "daisy",
-    "--crm-url",
-    "https://daisy.retailcrm.ru",
-    "--uis-token-file",
-    "-",
-    "--crm-key-file",
-    "-",
-)
+STAFF, PASSWORD = "olga", "a-long-password-of-nobody"
+# In one process: each start of Django takes seconds.
+_PREPARE = f"""
+from django.core.management import call_command
+from django.db import connections
+from tenants.models import User
+call_command("migrate", verbosity=0)
+keys = {{"uis_token_file": "-", "crm_key_file": "-"}}
+call_command("add_tenant", "Daisy", slug="daisy", crm_url="https://daisy.retailcrm.ru", **keys)
+User.objects.create_superuser("{STAFF}", password="{PASSWORD}")
+connections.close_all()
+"""
+
+
+@dataclass
+class Prepared:
+    """A database with a client, who is not activated, and a superuser; servers start with copies of it."""
+
+    directory: Path
+    hook: str = field(default="", init=False)
+    secrets: Mapping[str, str] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self.secrets = {
+            "SECRET_KEY": secrets.token_urlsafe(48),
+            "FIELD_ENCRYPTION_KEYS": Fernet.generate_key().decode(),
+        }
+
+    @property
+    def database(self) -> Path:
+        return self.directory / "db.sqlite3"
+
+    def create(self) -> None:
+        """Create it. Raises EnvironmentFailure."""
+        children = Children(self.directory, _env(self.secrets, self.database))
+        try:
+            output = children.run("prepare", "manage.py", "shell", "-c", _PREPARE, stdin="uis-key\ncrmKey\n")
+        finally:
+            children.stop()
+        added = next(json.loads(line) for line in output.splitlines() if line.startswith("{"))
+        self.hook = urlsplit(added["hooks"]["notifications"]).path
 
 
 @dataclass
@@ -35,25 +67,29 @@ class WebServer:
     """One database, and as many web processes as a test starts."""
 
     directory: Path
+    prepared: Prepared
     more_env: Mapping[str, str] = field(default_factory=dict)
-    hook: str = field(default="", init=False)
     children: Children = field(init=False)
 
     def __post_init__(self) -> None:
         self.uploads.mkdir()
-        self.children = Children(self.directory, self._env())
+        shutil.copy(self.prepared.database, self.database)
+        own = {"TMPDIR": str(self.uploads), "PYTHONUNBUFFERED": "1", **self.more_env}
+        self.children = Children(self.directory, _env(self.prepared.secrets, self.database) | own)
 
     @property
     def uploads(self) -> Path:
         """Where files would be uploaded to."""
         return self.directory / "tmp"
 
-    def set_up(self) -> None:
-        """Create the database and a client, who is not activated."""
-        self.children.run("migrate", "manage.py", "migrate", "-v0")
-        output = self.children.run("add", "manage.py", "add_tenant", "Daisy", *CONNECTION, stdin="uis-key\ncrmKey\n")
-        added = next(json.loads(line) for line in output.splitlines() if line.startswith("{"))
-        self.hook = urlsplit(added["hooks"]["notifications"]).path
+    @property
+    def database(self) -> Path:
+        return self.directory / "db.sqlite3"
+
+    @property
+    def hook(self) -> str:
+        """The path of the client's webhook URL."""
+        return self.prepared.hook
 
     def start(self, name: str, *options: str) -> int:
         """Start gunicorn with its configuration file, and return its port."""
@@ -77,18 +113,15 @@ class WebServer:
             time.sleep(0.05)
         return found
 
-    def _env(self) -> dict[str, str]:
-        return {
-            "DEBUG": "false",
-            "SECRET_KEY": secrets.token_urlsafe(48),
-            "FIELD_ENCRYPTION_KEYS": Fernet.generate_key().decode(),
-            "PUBLIC_URL": f"https://{HOST}",
-            "ALLOWED_HOSTS": f"{HOST},127.0.0.1",
-            "DATABASE_URL": f"sqlite:///{self.directory}/db.sqlite3",
-            "TMPDIR": str(self.uploads),
-            "PYTHONUNBUFFERED": "1",
-            **self.more_env,
-        }
+
+def _env(secret: Mapping[str, str], database: Path) -> dict[str, str]:
+    return {
+        "DEBUG": "false",
+        "PUBLIC_URL": f"https://{HOST}",
+        "ALLOWED_HOSTS": f"{HOST},127.0.0.1",
+        "DATABASE_URL": f"sqlite:///{database}",
+        **secret,
+    }
 
 
 def get(port: int, path: str) -> int:

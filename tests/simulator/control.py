@@ -58,6 +58,14 @@ def reset(tenant: SimulatedTenant, _params: Params) -> dict[str, Any]:
     return state(tenant)
 
 
+def clear(tenant: SimulatedTenant, _params: Params) -> dict[str, Any]:
+    """Reset, and remove all integration modules: no client is connected any more."""
+    tenant.vendors.reset()
+    for one in tenant.vendors.tenants:
+        one.crm_account.modules.clear()
+    return state(tenant)
+
+
 COMMANDS: dict[str, Callable[[SimulatedTenant, Params], dict[str, Any]]] = {
     "connect": connect,
     "type": set_template,
@@ -65,4 +73,5 @@ COMMANDS: dict[str, Callable[[SimulatedTenant, Params], dict[str, Any]]] = {
     "traffic": traffic.play,
     **FAULTS,
     "reset": reset,
+    "clear": clear,
 }
