@@ -1,0 +1,243 @@
+"""Queries whose SQL is built once for each process: building it takes several times the CPU of running it.
+
+Only for the hottest paths. A query is written as a QuerySet with placeholders for what varies:
+
+    _OF_CALL = CompiledSelect(lambda given: Call.objects.filter(session_id=given.integer("session")))
+    calls = _OF_CALL.fetch(session=5)
+
+The function that builds it runs once for each database and length of lists; it must not depend on anything else.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Generic, TypeVar
+
+from django.db import connection, models
+from django.db.models.query import ModelIterable, get_related_populators
+from django.db.models.sql import UpdateQuery
+from django.db.transaction import TransactionManagementError
+
+Row = TypeVar("Row")
+Item = tuple[str, int]  # the name of a list, and which value of it
+
+
+class Placeholder(models.Expression):
+    """Stands for a value, or for one of a list, that comes when the query runs."""
+
+    def __init__(self, name: str | Item, output_field: models.Field[Any, Any]) -> None:
+        super().__init__(output_field=output_field)
+        self.name = name
+
+    def as_sql(self, compiler: Any, connection: Any) -> tuple[str, Any]:
+        return "%s", [self]
+
+    def bound(self, values: Mapping[str, Any]) -> Any:
+        """Return the value as the database adapter takes it."""
+        value = values[self.name] if isinstance(self.name, str) else values[self.name[0]][self.name[1]]
+        return self.output_field.get_db_prep_value(value, connection)
+
+
+class _Moment(Placeholder):
+    """A moment, and those before and after it by a fixed duration."""
+
+    def __init__(self, name: str, shift: timedelta = timedelta(0)) -> None:
+        super().__init__(name, models.DateTimeField())
+        self.shift = shift
+
+    def __add__(self, other: Any) -> Any:
+        return _Moment(str(self.name), self.shift + other)
+
+    def __sub__(self, other: Any) -> Any:
+        return _Moment(str(self.name), self.shift - other)
+
+    def bound(self, values: Mapping[str, Any]) -> Any:
+        return self.output_field.get_db_prep_value(values[str(self.name)] + self.shift, connection)
+
+
+@dataclass(frozen=True)
+class Placeholders:
+    """Makes the placeholders of one query; `sizes` are the lengths of its lists."""
+
+    sizes: Mapping[str, int]
+
+    def integer(self, name: str) -> Any:
+        return Placeholder(name, models.BigIntegerField())
+
+    def text(self, name: str) -> Any:
+        return Placeholder(name, models.TextField())
+
+    def moment(self, name: str) -> Any:
+        """Return the placeholder of a moment; fixed durations may be added to it, and subtracted."""
+        return _Moment(name)
+
+    def uuid(self, name: str) -> Any:
+        return Placeholder(name, models.UUIDField())
+
+    def integers(self, name: str) -> list[Any]:
+        """Return the placeholders of a list, for `__in`. It must not be empty."""
+        return [Placeholder((name, number), models.BigIntegerField()) for number in range(self.sizes[name])]
+
+    def value_of(self, field: models.Field[Any, Any]) -> Any:
+        """Return the placeholder of a column's new value, by the name of its attribute."""
+        return Placeholder(field.attname, field)
+
+
+@dataclass(frozen=True)
+class _Statement:
+    sql: str
+    params: Sequence[Any]
+
+    def bound(self, values: Mapping[str, Any]) -> list[Any]:
+        return [one.bound(values) if isinstance(one, Placeholder) else one for one in self.params]
+
+
+class _Compiled:
+    """Keeps the statements of one query, by database and the lengths of those of its values that are lists."""
+
+    def __init__(self, lists: Sequence[str]) -> None:
+        self._lists = lists
+        self._kept: dict[Any, Any] = {}
+
+    def _statement(self, values: Mapping[str, Any], compile_it: Callable[[Placeholders], Any]) -> Any:
+        sizes = {name: len(values[name]) for name in self._lists}
+        key = (connection.vendor, *sizes.values())
+        if (found := self._kept.get(key)) is None:
+            # Threads of one process may compile it at the same time: the last one is kept.
+            found = self._kept[key] = compile_it(Placeholders(sizes))
+        return found
+
+
+@dataclass(frozen=True)
+class _Select(_Statement):
+    converters: Mapping[int, tuple[Sequence[Callable[..., Any]], Any]]
+    read: Callable[[Sequence[Any]], Any]
+    is_locking: bool
+
+    def rows(self, values: Mapping[str, Any]) -> list[Any]:
+        if self.is_locking and not connection.in_atomic_block:
+            raise TransactionManagementError("A row can only be locked inside of a transaction.")
+        with connection.cursor() as cursor:
+            cursor.execute(self.sql, self.bound(values))
+            found = cursor.fetchall()
+        return [self.read(row) for row in self._converted(found)] if found else []
+
+    def _converted(self, found: Sequence[Sequence[Any]]) -> Iterator[Sequence[Any]]:
+        for stored in found:
+            row = list(stored)
+            for position, (converters, expression) in self.converters.items():
+                for convert in converters:
+                    row[position] = convert(row[position], expression, connection)
+            yield row
+
+
+class CompiledSelect(_Compiled, Generic[Row]):
+    """A SELECT: of model instances with `select_related`, or of tuples by `values_list`."""
+
+    def __init__(
+        self, build: "Callable[[Placeholders], models.QuerySet[Any, Row]]", *, lists: Sequence[str] = ()
+    ) -> None:
+        super().__init__(lists)
+        self._build = build
+
+    def fetch(self, **values: Any) -> list[Row]:
+        """Run the query. Raises TransactionManagementError for a lock outside of `atomic()`."""
+        statement: _Select = self._statement(values, self._compile)
+        return statement.rows(values)
+
+    def first(self, **values: Any) -> Row | None:
+        return next(iter(self.fetch(**values)), None)
+
+    def _compile(self, given: Placeholders) -> _Select:
+        rows = self._build(given)
+        compiler = rows.query.get_compiler(connection=connection)
+        sql, params = compiler.as_sql()
+        columns = [column for column, _sql, _alias in compiler.select[: compiler.col_count]]
+        return _Select(
+            sql=sql,
+            params=params,
+            converters=compiler.get_converters(columns),
+            read=_model_reader(compiler) if rows._iterable_class is ModelIterable else tuple,
+            is_locking=rows.query.select_for_update,
+        )
+
+
+def _model_reader(compiler: Any) -> Callable[[Sequence[Any]], Any]:
+    """Return what makes an instance of a row, as `ModelIterable` does."""
+    kind, alias = compiler.klass_info["model"], connection.alias
+    fields = compiler.klass_info["select_fields"]
+    start, end = fields[0], fields[-1] + 1
+    names = [column.target.attname for column, _sql, _alias in compiler.select[start:end]]
+    # The types are of a newer Django.
+    populators = get_related_populators(compiler.klass_info, compiler.select, alias)  # type: ignore[call-arg]
+    annotations = compiler.annotation_col_map or {}
+
+    def read(row: Sequence[Any]) -> Any:
+        made = kind.from_db(alias, names, row[start:end])
+        for populator in populators:
+            populator.populate(row, made)
+        for name, position in annotations.items():
+            setattr(made, name, row[position])
+        return made
+
+    return read
+
+
+class CompiledUpdate(_Compiled):
+    """An UPDATE of the rows of a QuerySet, without joins."""
+
+    def __init__(
+        self,
+        build: "Callable[[Placeholders], tuple[models.QuerySet[Any], Mapping[str, Any]]]",
+        *,
+        lists: Sequence[str] = (),
+    ) -> None:
+        super().__init__(lists)
+        self._build = build
+
+    def run(self, **values: Any) -> int:
+        """Run the update and return the number of rows it found."""
+        statement: _Statement = self._statement(values, self._compile)
+        with connection.cursor() as cursor:
+            cursor.execute(statement.sql, statement.bound(values))
+            return int(cursor.rowcount)
+
+    def _compile(self, given: Placeholders) -> _Statement:
+        rows, changes = self._build(given)
+        query: Any = rows.order_by().query.chain(UpdateQuery)
+        query.add_update_values(dict(changes))
+        return _Statement(*query.get_compiler(connection=connection).as_sql())
+
+
+class CompiledInsert(_Compiled):
+    """An INSERT of model instances, which get their primary keys; signals are not sent, as with `bulk_create`."""
+
+    def __init__(self, model: type[models.Model]) -> None:
+        super().__init__(["rows"])
+        self._model = model
+
+    def insert(self, rows: Sequence[models.Model]) -> None:
+        """Insert the rows in one statement. There must be at least one."""
+        with connection.cursor() as cursor:
+            cursor.execute(*self.statement(rows))
+            keys = cursor.fetchall()
+        for row, (key,) in zip(rows, keys, strict=True):
+            row.pk, row._state.adding, row._state.db = key, False, connection.alias
+
+    def statement(self, rows: Sequence[models.Model]) -> tuple[str, list[Any]]:
+        """Return the statement, which returns the primary keys, and its parameters; for a part of another one."""
+        sql: str = self._statement({"rows": rows}, self._compile)
+        fields = self._fields()
+        values = ((field, field.pre_save(row, add=True)) for row in rows for field in fields)
+        return sql, [field.get_db_prep_save(value, connection) for field, value in values]
+
+    def _fields(self) -> list[Any]:
+        return [field for field in self._model._meta.local_concrete_fields if not field.primary_key]
+
+    def _compile(self, given: Placeholders) -> str:
+        name, fields = connection.ops.quote_name, self._fields()
+        one = f"({', '.join(['%s'] * len(fields))})"
+        columns = ", ".join(name(field.column) for field in fields)
+        meta: Any = self._model._meta
+        rows = ", ".join([one] * given.sizes["rows"])
+        return f"INSERT INTO {name(meta.db_table)} ({columns}) VALUES {rows} RETURNING {name(meta.pk.column)}"  # noqa: S608 -- names of our model
