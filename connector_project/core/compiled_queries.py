@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Generic, TypeVar
 
+from django.core.exceptions import ObjectDoesNotExist
 from django.db import connection, models
 from django.db.models.query import ModelIterable, get_related_populators
 from django.db.models.sql import UpdateQuery
@@ -77,6 +78,10 @@ class Placeholders:
     def integers(self, name: str) -> list[Any]:
         """Return the placeholders of a list, for `__in`. It must not be empty."""
         return [Placeholder((name, number), models.BigIntegerField()) for number in range(self.sizes[name])]
+
+    def texts(self, name: str) -> list[Any]:
+        """Return the placeholders of a list of texts. It must not be empty for `__in`."""
+        return [Placeholder((name, number), models.TextField()) for number in range(self.sizes[name])]
 
     def value_of(self, field: models.Field[Any, Any]) -> Any:
         """Return the placeholder of a column's new value, by the name of its attribute."""
@@ -147,6 +152,12 @@ class CompiledSelect(_Compiled, Generic[Row]):
 
     def first(self, **values: Any) -> Row | None:
         return next(iter(self.fetch(**values)), None)
+
+    def get(self, **values: Any) -> Row:
+        """Return the only row. Raises ObjectDoesNotExist."""
+        if not (found := self.fetch(**values)):
+            raise ObjectDoesNotExist
+        return found[0]
 
     def _compile(self, given: Placeholders) -> _Select:
         rows = self._build(given)
