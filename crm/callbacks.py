@@ -8,12 +8,10 @@ from django.core.exceptions import ValidationError
 
 from connector_project.core import logging, transactions
 from connector_project.core.http_client import MODULE
-from connector_project.core.task_queue import enqueue
 from connector_project.core.untrusted_input import parse_json_object
-from crm import checks, commands, integration_module
+from crm import checks, commands, renamed_accounts
 from crm.models import Command
 from crm.retailcrm.errors import TELEPHONY_OFF
-from tenants import account_claims
 from tenants.access_errors import SWITCHED_OFF
 from tenants.models import CrmConnection, Tenant
 from tenants.models.connections import normalise_address
@@ -62,7 +60,7 @@ def _switch(command: Command, *, is_on: bool, address: str, now: datetime) -> Co
         tenant.crm.lift(SWITCHED_OFF, MODULE)
     else:
         tenant.crm.suspend(TELEPHONY_OFF, "The module was switched off in the CRM.", subject=SWITCHED_OFF, now=now)
-    _update_address(tenant, address)
+    _note_address(tenant, address)
     return command.close(Command.State.DONE, now=now)
 
 
@@ -75,20 +73,12 @@ def _is_yes(value: object) -> bool:
     return str(value).lower() in {"true", "1"}
 
 
-def _update_address(tenant: Tenant, address: str) -> None:
-    """Store the new URL of a renamed account if it is a valid one: our key is sent there from now on.
-
-    Like the vendor's own modules, ours registers again there; in a task, because the CRM waits for our response.
-    """
+def _note_address(tenant: Tenant, address: str) -> None:
+    """Note the URL that the CRM reports, if it is that of an account; a task finds out whether it is another one."""
     address = normalise_address(address)
-    if not address or address == tenant.crm.account:
+    if not address:
         return
     if not checks.is_account_address(address).ok:
         security.warning("the CRM sent a systemUrl that is not a CRM account", tenant=tenant.slug)
         return
-    if account_claims.find_same_address(tenant.crm, address):
-        security.warning("the CRM sent the systemUrl of another client's account", tenant=tenant.slug)
-        return
-    tenant.crm.address = address
-    tenant.crm.save(update_fields=["address"])
-    enqueue(tenant.crm.PROBE_TASK if tenant.crm.suspension else integration_module.TASK, tenant.pk)
+    renamed_accounts.request_look(tenant.crm, address)

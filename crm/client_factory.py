@@ -14,7 +14,7 @@ from crm.retailcrm.client import EVENT_RIGHT, UPLOAD_RIGHT, V4, V5, RetailCrmCli
 from crm.retailcrm.errors import SYSTEM
 from telephony.models import Call, FailureReason
 from telephony.models.choices import CRM_STATES
-from tenants.access_errors import key_undecryptable, not_crm
+from tenants.access_errors import key_missing, key_undecryptable, not_crm
 from tenants.account_url import is_account_url
 from tenants.models import CrmConnection
 
@@ -27,13 +27,15 @@ _ALSO_PROVEN = {EVENT_RIGHT: (http_client.MODULE,), UPLOAD_RIGHT: (http_client.M
 def crm_client(connection: CrmConnection, *, is_live: bool = False) -> RetailCrmClient:
     """Return a client for this account; live requests have priority in the account's rate limit.
 
-    Raises AccessDenied if the stored key cannot be decrypted, or must not be sent to the address: this is the only
-    place that builds clients.
+    Raises AccessDenied if the stored key is missing, cannot be decrypted, or must not be sent to the address: this is
+    the only place that builds clients. An unsaved connection may have no key: it asks what needs none.
     """
     if connection.address and not is_account_url(connection.address):
         raise not_crm(SYSTEM)
     if isinstance(connection.key, UndecryptableText):
         raise key_undecryptable(SYSTEM)
+    if connection.pk and not connection.key:
+        raise key_missing(SYSTEM)
     return RetailCrmClient(
         address=connection.address,
         key=connection.key,

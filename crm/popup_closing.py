@@ -51,7 +51,7 @@ def _send_hangup(popups: Sequence[Popup], hangup: Hangup) -> EventAnswer:
     client = client_factory.crm_client(popups[0].tenant.crm, is_live=True)
     answer = client.send_event(call_records.event(EventType.HANGUP, popups, hangup=hangup))
     Popup.objects.filter(pk__in=[popup.pk for popup in popups]).update(
-        state=State.CLOSED, hangup=hangup.value, closed_at=timezone.now()
+        state=State.CLOSED, hangup=hangup.value, closed_at=timezone.now(), close_by=None, closing_until=None
     )
     return answer
 

@@ -10,7 +10,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from connector_project.core import http_client
-from crm import call_records, client_factory, hangups, popup_closing
+from crm import call_records, client_factory, popup_closing, popup_ends
 from crm.models import Popup
 from crm.models.popup import CLOSE_WITHIN
 from crm.retailcrm.client import EVENT_RIGHT
@@ -26,6 +26,7 @@ from tenants.models import Employee, Tenant, TransferRules
 from tenants.transfer_rules import RuleInput
 
 Reason, State, Choice = Notification.Reason, Popup.State, TransferRules.Popup
+SENT_FIELDS = ["state", "detail", "sent_at", "accepted_at", "unknown"]
 ENDS = (Event.CALL_END, Event.LOST_CALL)
 
 
@@ -65,10 +66,7 @@ def _end(tenant: Tenant, event: EndedEvent, *, received_at: datetime, now: datet
         return Dropped(Reason.STALE)
     if not (shown := _shown(tenant, event)):
         return DONE
-    evidence = sources.notified_evidence(tenant, event.session_id)
-    if not evidence.is_over:
-        return Done(Reason.NOTHING_TO_DO)
-    return popup_closing.close(tenant, shown, hangups.status_of_end(evidence), now=now)
+    return popup_ends.end(tenant, event.session_id, shown, now=now)
 
 
 def _shown(tenant: Tenant, event: CallEvent) -> list[Popup]:
@@ -175,7 +173,7 @@ def _create(
     except IntegrityError:
         # The same employee's phone rings again: open the pop-up again only if it has been closed.
         closed = Popup.objects.filter(**key, state__in=[State.CLOSED, State.FAILED])
-        is_ours = closed.update(**values, hangup="", closed_at=None) == 1
+        is_ours = closed.update(**values, hangup="", closed_at=None, close_by=None, closing_until=None) == 1
         return Popup.objects.select_related("employee", "tenant__crm").get(**key) if is_ours else None
 
 
@@ -189,12 +187,12 @@ def _send(popup: Popup, *, now: datetime) -> Outcome:
     except http_client.RemoteError as exc:
         popup.tenant.crm.record_denial(exc, now=now)
         popup.state, popup.detail = State.FAILED, str(exc)
-        popup.save()
+        popup.save(update_fields=SENT_FIELDS)
         return Dropped(Reason.CRM_FAILED, str(exc))
     popup.state = State.OPEN
     popup.accepted_at = popup.sent_at + timedelta(seconds=time.monotonic() - started)
     popup.unknown = [*answer.unknown_codes, *answer.unknown_users]
-    popup.save()
+    popup.save(update_fields=SENT_FIELDS)
     # The call may have ended while the request was running: whichever task is last closes the pop-up.
     _close_if_obsolete(popup, now=now)
     if popup.unknown:
@@ -205,7 +203,7 @@ def _send(popup: Popup, *, now: datetime) -> Outcome:
 def _close_if_obsolete(popup: Popup, *, now: datetime) -> None:
     stored = _Stored.load(popup.tenant, popup.session_id)
     if stored.is_over:
-        popup_closing.try_to_close(popup, hangups.status_of_end(CallEvidence(stored.events, None, ())), now=now)
+        popup_ends.end_opened(popup, stored.events, now=now)
     elif stored.has_colleague_answered(popup.employee.uis_id, since=popup.ringing_at):
         popup_closing.try_to_close(popup, Hangup.ANSWERED, now=now)
 

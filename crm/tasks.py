@@ -14,6 +14,8 @@ from crm import (
     key_verification,
     module_state,
     outdated_modules,
+    popup_ends,
+    renamed_accounts,
     status_sync,
     unconnected_clicks,
     upload_verification,
@@ -46,6 +48,15 @@ def check_started_click(command_id: int) -> None:
     unconnected_clicks.check(command_id, now=timezone.now())
 
 
+def enqueue_popup_ends() -> None:
+    """Every two seconds: enqueue the closing of pop-ups that have waited long enough for the reason."""
+    popup_ends.enqueue_due(now=timezone.now())
+
+
+def close_popups(tenant_id: int) -> None:
+    popup_ends.close_waiting(tenant_id, now=timezone.now())
+
+
 def link_users(tenant_id: int) -> None:
     _run_for_tenant(tenant_id, lambda tenant: user_linking.link(tenant, now=timezone.now()))
 
@@ -57,6 +68,10 @@ def register_module(tenant_id: int) -> None:
         integration_module.register(tenant, client_factory.crm_client(tenant.crm), now=timezone.now())
 
     _run_for_tenant(tenant_id, register)
+
+
+def look_at_reported_address(tenant_id: int) -> None:
+    renamed_accounts.look(tenant_id, now=timezone.now())
 
 
 def verify_uploads(tenant_id: int) -> None:
@@ -99,6 +114,8 @@ def enqueue_due_work() -> None:
     """Every minute: enqueue what was lost, left by a dead worker, or must be read again."""
     sweeps.run_all(
         Popup.objects.fail_unsent,
+        Popup.objects.forget_unclosed,
+        popup_ends.enqueue_due,
         commands.resume_pending,
         click_refusals.enqueue_due,
         user_linking.enqueue_due,
@@ -109,8 +126,9 @@ def enqueue_due_work() -> None:
 
 
 def probe_all() -> None:
-    """Every five minutes: probe the CRM connections that are suspended."""
+    """Every five minutes: probe the CRM connections that are suspended, and the addresses that the CRM reported."""
     CrmConnection.forget_unused(now=timezone.now())
+    renamed_accounts.enqueue_due()
     Tenant.objects.live().filter(crm__denied_at__isnull=False).enqueue_each(CrmConnection.PROBE_TASK)
 
 

@@ -45,6 +45,7 @@ def enqueue_due_work() -> None:
         drop_expired,
         process.enqueue_due,
         sweep.fail_broken,
+        sweep.end_waits,
         sweep.resume_due,
         bulk_actions.resume_due,
         sync.enqueue_readings,

@@ -74,6 +74,13 @@ class AccessError(Choices):
             "or enter the access key again."
         ),
     )
+    KEY_MISSING = (
+        "key_missing",
+        _(
+            "The account has another address now, and a stored key is never sent to a new host. Enter the API key "
+            "again. CRM: Settings → Integration → API keys."
+        ),
+    )
     NOT_HTTPS = "address_not_https", _("The address must begin with https://.")
     NOT_PUBLIC = "address_not_public", _("The address is not public.")
     NOT_CRM = (
@@ -90,7 +97,12 @@ class AccessError(Choices):
 
 
 # Our own refusals: nobody was asked, so there is nothing to confirm.
-OWN_REFUSALS = {AccessError.KEY_UNDECRYPTABLE, AccessError.NOT_CRM, AccessError.ACCOUNT_USED}
+OWN_REFUSALS = {
+    AccessError.KEY_UNDECRYPTABLE,
+    AccessError.KEY_MISSING,
+    AccessError.NOT_CRM,
+    AccessError.ACCOUNT_USED,
+}
 # Codes of one missing right or option: only the requests that need it fail.
 MISSING_RIGHTS = {AccessError.FORBIDDEN, AccessError.COMPONENT, AccessError.METHOD_COMPONENT, AccessError.CRM_SCOPE}
 
@@ -99,6 +111,11 @@ def key_undecryptable(system: str) -> AccessDenied:
     """Return the error for a stored key that cannot be decrypted: nothing can be asked with it."""
     message = "The stored key cannot be decrypted: FIELD_ENCRYPTION_KEYS lacks the key that encrypted it."
     return AccessDenied(system, message, code=AccessError.KEY_UNDECRYPTABLE)
+
+
+def key_missing(system: str) -> AccessDenied:
+    """Return the error for an account whose key was deleted with its old host."""
+    return AccessDenied(system, "No key is stored for this address.", code=AccessError.KEY_MISSING)
 
 
 def not_crm(system: str) -> AccessDenied:

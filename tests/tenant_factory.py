@@ -97,6 +97,7 @@ def _employee(tenant: Tenant, row: dict[str, Any], by_email: dict[str, int]) -> 
         extension=row["extension"].get("extension_phone_number", ""),
         numbers=[phone["phone_number"] for phone in row["phone_numbers"]],
         recording_mode=row["call_recording"],
+        has_voice_mail=row["extension"].get("extension_voice_mail_enabled", False),
         crm_user_id=user_id,
         linked_by=Employee.LinkedBy.EMAIL if user_id else Employee.LinkedBy.NOT_LINKED,
         uis_status=status,

@@ -1,8 +1,9 @@
-"""What is done every two seconds, by one worker process of all: queue debounced calls, limit floods of webhooks."""
+"""What is done every two seconds, by one worker process: queue debounced calls and pop-up ends, limit floods."""
 
 from typing import Any
 
 from connector_project.core import rate_limit, sweeps, workers
+from crm import tasks as crm_tasks
 from telephony import tasks
 
 EVERY_SECONDS = 2.0
@@ -15,6 +16,6 @@ def start(*, proc_name: str, **_signal: Any) -> None:
 
 
 def tick() -> None:
-    """Enqueue debounced calls and limit floods, unless another worker process has just done so."""
+    """Enqueue debounced calls and pop-up ends, and limit floods, unless another worker process has just done so."""
     if rate_limit.try_acquire(TICK_LIMIT):
-        sweeps.run_all(tasks.limit_notifications, tasks.enqueue_debounced)
+        sweeps.run_all(tasks.limit_notifications, tasks.enqueue_debounced, crm_tasks.enqueue_popup_ends)

@@ -10,7 +10,7 @@ from crm.checks import account, module, staff
 from crm.checks.account import is_account_address, is_given, refused, served_version, version
 from crm.retailcrm import errors
 from crm.retailcrm.client import RetailCrmClient
-from tenants.models import Tenant
+from tenants.models import CrmConnection, Tenant
 
 __all__ = ["is_account_address", "is_given", "refused", "run_checks", "served_version", "version"]
 
@@ -29,6 +29,8 @@ def run_checks(tenant: Tenant, *, now: datetime) -> Iterator[CheckResult]:
     except http_client.RemoteError as exc:
         yield refused(exc, tenant.crm)
         return
+    if _follow_version(tenant.crm, served_version(tenant.crm, versions)):
+        client = client_factory.crm_client(tenant.crm, is_live=True)
     yield from (check.result(is_ok=True) for check in account.ACCESS_CHECKS)
     yield version(tenant.crm, versions)
     yield from account.status_sync(tenant, versions)
@@ -37,6 +39,15 @@ def run_checks(tenant: Tenant, *, now: datetime) -> Iterator[CheckResult]:
     if served_version(tenant.crm, versions):
         yield from _further_checks(tenant, client, now=now)
     yield from staff.links(tenant)
+
+
+def _follow_version(connection: CrmConnection, served: str) -> bool:
+    """Store the API version to use if the account has lost or got one since; return whether it has changed."""
+    if not (served and connection.served_version) or served == connection.served_version:
+        return False
+    connection.served_version = served
+    connection.save(update_fields=["served_version"])
+    return True
 
 
 def _further_checks(tenant: Tenant, client: RetailCrmClient, *, now: datetime) -> Iterator[CheckResult]:

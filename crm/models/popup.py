@@ -15,6 +15,15 @@ CLOSE_WITHIN = timedelta(minutes=10)
 
 
 class PopupQuerySet(models.QuerySet["Popup"]):
+    def shown(self) -> "PopupQuerySet":
+        """Return the pop-ups that may be on a screen."""
+        return self.filter(state__in=[Popup.State.OPENING, Popup.State.OPEN])
+
+    def waiting(self, *, now: datetime) -> "PopupQuerySet":
+        """Return those of calls that are over which wait for the reason, and which no task is closing."""
+        free = models.Q(closing_until=None) | models.Q(closing_until__lte=now)
+        return self.shown().filter(free, close_by__isnull=False)
+
     def fail_unsent(self, *, now: datetime) -> int:
         """End the pop-ups whose worker died while they were sent: if the call's end is lost, nobody else does.
 
@@ -22,6 +31,11 @@ class PopupQuerySet(models.QuerySet["Popup"]):
         """
         unsent = self.filter(state=Popup.State.OPENING, sent_at__lt=now - CLOSE_WITHIN)
         return unsent.order_by().update(state=Popup.State.FAILED)
+
+    def forget_unclosed(self, *, now: datetime) -> int:
+        """Give up the closing of pop-ups that have disappeared by themselves: the CRM did not answer for minutes."""
+        late = self.filter(close_by__lt=now - CLOSE_WITHIN)
+        return late.order_by().update(close_by=None, closing_until=None)
 
 
 class Popup(models.Model):
@@ -59,6 +73,9 @@ class Popup(models.Model):
     sent_at = models.DateTimeField(_("sent"))
     accepted_at = models.DateTimeField(_("accepted"), null=True)
     closed_at = models.DateTimeField(_("closed"), null=True)
+    # The call is over, and why nobody talked is not known yet: closed at this moment at the latest.
+    close_by = models.DateTimeField(null=True, editable=False)
+    closing_until = models.DateTimeField(null=True, editable=False)  # by the task that closes it now
 
     objects = PopupQuerySet.as_manager()
 
@@ -75,6 +92,7 @@ class Popup(models.Model):
             models.Index(fields=["-received_at", "-id"], name="popup_newest"),
             models.Index(fields=["tenant", "-received_at"], name="popup_of_tenant"),
             models.Index(fields=["sent_at"], name="popup_unsent", condition=models.Q(state="OPENING")),
+            models.Index(fields=["close_by"], name="popup_waiting", condition=models.Q(close_by__isnull=False)),
         ]
 
     def __str__(self) -> str:

@@ -4,19 +4,19 @@ import functools
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from pydantic import TypeAdapter
 
 from connector_project.core import phone_numbers
+from telephony.calls import ended_events
 from telephony.calls.legs import ROUNDING
 from telephony.calls.stored_events import KEPT
 from telephony.uis.types import AnsweredEvent, CallEvent, CallLeg, EndedEvent, Event, RecordingEvent, RingingEvent
 
 # Prefix of the external id of click-to-call calls: they are outgoing, whatever direction UIS reports.
 CLICK_TO_CALL_PREFIX = "click-"
-LONGEST_CALL = timedelta(days=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +80,7 @@ class CallEvidence:
         A call that is not lost had one, unless its end tells a talk time of 0: a menu or an informer served the caller.
         """
         is_in = self.direction == "in"
-        if any(end.talk_seconds or (is_in and _is_answered(end)) for end in self.finished):
+        if any(end.talk_seconds or (is_in and ended_events.is_answered(end)) for end in self.finished):
             return True
         return any(
             isinstance(event, AnsweredEvent | RecordingEvent) or event.event == Event.TALK_FINISHED
@@ -158,15 +158,8 @@ class CallEvidence:
         """
         if self.row and self.row.started_at:
             return self.row.started_at
-        starts = [start for end in self.ends if (start := self._start_by(end))]
+        starts = [start for end in self.ends if (start := ended_events.start(end, ended_at=self.ended_at))]
         return min(starts or [event.happened_at for event in self.events if event.happened_at], default=None)
-
-    def _start_by(self, end: EndedEvent) -> datetime | None:
-        """Return the start by this end; by its duration if no call can have lasted since the start it names."""
-        if not end.started_at or not self.ended_at or abs(self.ended_at - end.started_at) <= LONGEST_CALL:
-            return end.started_at
-        lasted = timedelta(seconds=end.total_seconds or end.wait_seconds or 0)
-        return end.happened_at - lasted if end.happened_at else None
 
     @functools.cached_property
     def ended_at(self) -> datetime | None:
@@ -210,6 +203,7 @@ class CallEvidence:
             "external_id": self.external_id,
             "is_internal": self._is_internal(contact),
             "rung_employee_ids": self.rung_employee_ids,
+            "after_wait_seconds": ended_events.after_wait_seconds(self.ends),
             "links": tuple(event for event in self.events if isinstance(event, RecordingEvent) and event.link),
         }
 
@@ -240,10 +234,6 @@ class CallEvidence:
 
     def _rings(self) -> list[datetime]:
         return [event.happened_at for event in self.events if isinstance(event, RingingEvent) and event.happened_at]
-
-
-def _is_answered(end: EndedEvent) -> bool:
-    return end.is_lost is False and end.talk_seconds is None
 
 
 def _sort_key(event: CallEvent) -> tuple[float, str, str]:

@@ -6,17 +6,14 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import transaction
 from structlog.contextvars import bind_contextvars
 
 from connector_project.core import http_client
 from connector_project.core.encrypted_fields import Undecryptable
 from connector_project.core.jobs import CLOCKS_APART
-from connector_project.core.task_queue import enqueue
-from connector_project.core.untrusted_input import parse_id
-from telephony import api_quota, client_factory, outgoing_requests, task_names
-from telephony.calls import pipeline, recording_selection, steps
-from telephony.calls.evidence import CLICK_TO_CALL_PREFIX, load, updated
+from telephony import api_quota, client_factory, outgoing_requests
+from telephony.calls import legs_news, pipeline, recording_selection, steps, voice_mail
+from telephony.calls.evidence import load, updated
 from telephony.calls.legs import record_ids
 from telephony.calls.resolution import ResolutionStatus
 from telephony.calls.sources import Sources
@@ -86,6 +83,7 @@ def _fetch(claimed: list[Call], *, now: datetime) -> None:
         batch = steps.skip_expired(claimed, before=window, now=now)
     if not batch:
         return tenant.uis.return_half_open()
+    found, without_talk = None, [call for call in batch if call.is_lost is not False]  # by their notifications
     try:
         found = _UisReply.fetch_batch(batch, _client(batch), now=now)
     except http_client.RemoteError as exc:
@@ -99,18 +97,9 @@ def _fetch(claimed: list[Call], *, now: datetime) -> None:
             batch, functools.partial(_evaluate, found=found, known=known, choices=choices, now=now)
         )
     steps.finish(results, Step.FETCH_LEGS, started=started, now=now, details=pipeline.owner_rules(batch))
-    _report_clicks(batch)
+    if without_talk and found:
+        legs_news.tell(without_talk, shown={*found.legs, *found.rows}, now=now)
     return None
-
-
-def _report_clicks(batch: Sequence[Call]) -> None:
-    """Queue a check of each click whose call nobody answered: the phone of who clicked may not have rung."""
-    unanswered = (call for call in batch if call.command_external_id and not call.talk_seconds)
-    clicks = [parse_id(call.command_external_id.removeprefix(CLICK_TO_CALL_PREFIX)) for call in unanswered]
-    for command_id in clicks:
-        if command_id is not None:
-            with transaction.atomic():
-                enqueue(task_names.CHECK_STARTED_CLICK, command_id, queue="fast")
 
 
 def _client(batch: Sequence[Call]) -> UisClient:
@@ -157,10 +146,13 @@ class _UisReply:
         return cls(legs, rows, denied=denied)
 
     def wants_row(self, call: Call) -> bool:
-        """Whether the report row is asked for: it has what the legs lack, and a recording of all talks."""
+        """Whether the report row is asked for: it has what the legs lack, and a recording of all talks.
+
+        That of a missed call is asked for again, until it has the voice mail that the call waits for.
+        """
         legs = self.legs.get(call.session_id, [])
         is_wanted = len(record_ids(legs)) > 1 or self._lacks(call) or _leaves_unknown(call, legs)
-        return is_wanted and not _has_row(call)
+        return is_wanted and (call.is_missed or not _has_row(call))
 
     def shows_nothing(self, call: Call) -> bool:
         """Whether UIS was asked for both, and neither report has the call."""
@@ -195,6 +187,8 @@ def _on_error(call: Call, exc: http_client.RemoteError, *, uis: UisConnection, n
     """Return what becomes of a call after a UIS error. `uis` has counted the error; the call's own copy has not."""
     if call.has_legs and now >= recording_selection.deadline(call):
         return _advanced(call)  # Only the recording was missing, and its deadline has passed.
+    if call.is_missed and not isinstance(exc, http_client.RemoteUnavailable | http_client.AccessDenied):
+        return _advanced(call)  # It is decided, and UIS has no answer to whether there is a voice mail.
     match exc:
         case http_client.RemoteUnavailable(code=errors.LIMIT):
             until = now + timedelta(seconds=exc.wait or 60)
@@ -220,7 +214,7 @@ def _evaluate(call: Call, *, found: _UisReply, known: Sources, choices: RuleSet,
         is_early = bool(legs) or call.attempts < WAIT_FOR_LEGS_ATTEMPTS
         return Retried(reason=FailureReason.LEGS_NOT_READY if is_early else FailureReason.UNKNOWN_TO_UIS)
     changes = pipeline.apply_resolution(call, resolution, owner=owner)
-    changes |= {"uis_snapshot": call.uis_snapshot, "has_legs": True}
+    changes |= {"uis_snapshot": call.uis_snapshot, "has_legs": bool(legs) or is_asked or _has_row(call)}
     changes["awaits_recording"] = recording_selection.is_incomplete(call, resolution, known.staff)
     # Without one here, the row keeps what a notification may have set during the request.
     if url := recording_selection.url(call, resolution):
@@ -228,6 +222,9 @@ def _evaluate(call: Call, *, found: _UisReply, known: Sources, choices: RuleSet,
     if skipped_by := call.skipping_rule(choices, now=now):
         return Moved(state=State.SKIPPED, changes={**changes, "skip_reason": skipped_by})
     changes["skip_reason"] = ""
+    if resolution.is_lost and not found.denied and voice_mail.is_awaited(call, resolution, known.staff, now=now):
+        until = voice_mail.next_check_at(call, now=now)
+        return Postponed(until=until, reason=FailureReason.VOICE_MAIL_NOT_READY, changes=changes)
     if recording_selection.is_awaited(call, resolution, known.staff, now=now):
         until = _next_check_at(call, now=now)
         return Postponed(until=until, reason=FailureReason.RECORDING_NOT_READY, changes=changes)

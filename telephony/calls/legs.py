@@ -60,6 +60,18 @@ def summarise(
     return _summary(ordered, talks, talk_legs, by_owner=_by_owner(talks, owner))
 
 
+def has_talk(legs: Iterable[CallLeg]) -> bool:
+    """Whether an employee talked."""
+    return any(leg.is_talked for leg in _employee_legs(legs))
+
+
+def finish_reason(legs: Iterable[CallLeg]) -> str:
+    """Return why the call ended, in its last leg: the outside party's, if UIS reports theirs; "" if it is not told."""
+    ordered = sorted(legs, key=lambda leg: (leg.started_at, leg.leg_id))
+    outside = [leg for leg in ordered if not leg.is_operator]
+    return next((leg.finish_reason for leg in (outside or ordered)[-1:]), "")
+
+
 def record_ids(legs: Sequence[CallLeg], *, owner_id: int | None = None) -> tuple[str, ...]:
     """Return recording ids in the order of the talks, without repeats; with `owner_id` only those of their talks."""
     return tuple(recorded_talks([leg for leg in legs if owner_id is None or leg.employee_id == owner_id]))
@@ -85,10 +97,9 @@ def _summary(
     owner_id = owner_leg.employee_id if owner_leg else None
     first = min((leg.talk_started_at for leg in talk_legs), default=None)
     longest_seconds = max(leg.total_seconds for leg in ordered)
-    outside = [leg for leg in ordered if not leg.is_operator]
-    finish_reason = (outside or ordered)[-1].finish_reason  # the outside party's, if UIS reports their leg
+    outside, reason = [leg for leg in ordered if not leg.is_operator], finish_reason(ordered)
     return LegSummary(
-        result=Result.ANSWERED if talk_legs else finish_reasons.unanswered_result(finish_reason),
+        result=Result.ANSWERED if talk_legs else finish_reasons.unanswered_result(reason),
         owner_id=owner_id,
         owner_number=owner_leg.called if owner_leg else "",
         talk_seconds=_talked(talk_legs),
@@ -102,7 +113,7 @@ def _summary(
         rung_employee_ids=_rung(_employee_legs(ordered)),
         talker_ids=tuple(leg.employee_id for leg in _by_talk_start(talks)),
         next_owner_ids=() if owner_id else tuple(dict.fromkeys(leg.employee_id for leg in by_owner if leg.employee_id)),
-        finish_reason=finish_reason,
+        finish_reason=reason,
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from structlog.contextvars import bind_contextvars
 
-from telephony.calls import recording_selection, sources, steps
+from telephony.calls import recording_selection, sources, steps, voice_mail
 from telephony.calls.evidence import UisSnapshot, dump
 from telephony.calls.resolution import CallResolution, ResolutionStatus
 from telephony.calls.sources import Sources, StaffDirectory
@@ -93,7 +93,8 @@ def _evaluate_batch(batch: Sequence[Call], *, now: datetime) -> None:
 
     def evaluate(call: Call) -> Moved:
         resolution, owner = known.resolve(call)
-        return _next(call, resolution, choices, changes=apply_resolution(call, resolution, owner=owner), now=now)
+        changes = apply_resolution(call, resolution, owner=owner)
+        return _next(call, resolution, choices, known.staff, changes=changes, now=now)
 
     results = steps.decide_each(batch, evaluate)
     steps.finish(results, Step.EVALUATE, started=started, now=now, details=owner_rules(batch))
@@ -197,18 +198,42 @@ def _evaluate(call: Call, reported: EndedEvent, known: Sources, *, now: datetime
     changes = apply_resolution(call, resolution, owner=owner)
     if url := recording_selection.url(call, resolution):
         changes["recording_url"] = url
-    outcome = _next(call, resolution, call.tenant.rules.rule_set(), changes=changes, now=now)
+    outcome = _next(call, resolution, call.tenant.rules.rule_set(), known.staff, changes=changes, now=now)
     return steps.apply(call, outcome, now=now)
 
 
+def asks_report(call: Call, resolution: CallResolution, staff: StaffDirectory, *, now: datetime) -> bool:
+    """Whether UIS's report is asked for an ended call that no rule skips.
+
+    A missed call needs nothing more of UIS, unless it may have a voice mail; nor does one whose legs are known.
+    """
+    if resolution.status == ResolutionStatus.MISSED:
+        return not call.has_legs and voice_mail.needs_report(call, resolution, staff, now=now)
+    return not (call.has_legs and resolution.status == ResolutionStatus.COMPLETE)
+
+
+def will_ask_report(call: Call, known: Sources, *, now: datetime) -> bool:
+    """Whether UIS's report is asked after the debounce of this call, by what is known now. Changes only this copy."""
+    resolution, owner = known.resolve(call)
+    changes = apply_resolution(call, resolution, owner=owner)
+    following = _next(call, resolution, call.tenant.rules.rule_set(), known.staff, changes=changes, now=now)
+    return following.state == State.FETCHING_LEGS
+
+
 def _next(
-    call: Call, resolution: CallResolution, choices: RuleSet, *, changes: Mapping[str, Any], now: datetime
+    call: Call,
+    resolution: CallResolution,
+    choices: RuleSet,
+    staff: StaffDirectory,
+    *,
+    changes: Mapping[str, Any],
+    now: datetime,
 ) -> Moved:
-    """Choose the next step: a missed call needs nothing more from UIS, nor does one whose legs are known."""
-    has_legs = call.has_legs and resolution.status == ResolutionStatus.COMPLETE
-    if has_legs or resolution.status == ResolutionStatus.MISSED:
+    """Choose the next step by the rules, as far as they can be applied already."""
+    asks = asks_report(call, resolution, staff, now=now)
+    if not asks or resolution.status == ResolutionStatus.MISSED:
         skipped_by = call.skipping_rule(choices, now=now) or ""
-        following = next_state_after_legs(call, call.tenant.rules)
+        following = State.FETCHING_LEGS if asks else next_state_after_legs(call, call.tenant.rules)
     else:
         skipped_by = certain_skip_reason(call, now=now)
         following = State.FETCHING_LEGS

@@ -40,6 +40,7 @@ class CallResolution:
     result: Result | None = None
     talk_seconds: int = 0
     wait_seconds: int = 0
+    after_wait_seconds: int = 0  # of a call without a talk, by its notifications: to whom nobody talked
     started_at: datetime | None = None
     ended_at: datetime | None = None
     owner_id: int | None = None

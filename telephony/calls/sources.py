@@ -2,13 +2,14 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.db.models import F, FilteredRelation, Q, TextField
 from django.db.models.functions import Cast
 
 from telephony.calls import stored_events
-from telephony.calls.evidence import CallEvidence, load
+from telephony.calls.evidence import load
 from telephony.calls.resolution import CallResolution, resolve
 from telephony.models import Call, Notification
 from telephony.uis.types import CallEvent
@@ -47,11 +48,6 @@ class _UnreadableEvents(Sequence[CallEvent]):
         raise self._error
 
 
-def notified_evidence(tenant: Tenant, session_id: int) -> CallEvidence:
-    """Return the evidence in a call's notifications alone. One query."""
-    return CallEvidence(events_by_session(tenant, [session_id])[session_id], row=None, own_numbers=())
-
-
 def find_parties(tenant: Tenant, employee_id: int, numbers: Collection[str]) -> tuple[Employee | None, frozenset[str]]:
     """Return an employee, and which of these numbers are the tenant's own, as in `own_numbers`. One query."""
     wanted = Q(uis_id=employee_id)
@@ -71,12 +67,14 @@ class StaffDirectory:
 
     employees: dict[int, Employee]
     numbers: frozenset[str]
+    voice_mails: Mapping[str, datetime]  # when the report last showed one, by virtual number
 
     @classmethod
     def for_tenant(cls, tenant: Tenant) -> "StaffDirectory":
         """Load the directory. Two queries."""
         employees = {employee.uis_id: employee for employee in Employee.objects.filter(tenant=tenant)}
-        return cls(employees, frozenset(VirtualNumber.objects.filter(tenant=tenant).values_list("number", flat=True)))
+        numbers = dict(VirtualNumber.objects.filter(tenant=tenant).values_list("number", "voice_mail_at"))
+        return cls(employees, frozenset(numbers), {number: at for number, at in numbers.items() if at is not None})
 
     @property
     def own_numbers(self) -> frozenset[str]:

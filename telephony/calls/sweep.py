@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from django.db import transaction
+from django.db.models import Q
 
 from connector_project.core.jobs import BROKEN
 from connector_project.core.task_queue import MAX_SWEPT, enqueue
-from telephony.calls import steps
-from telephony.models import Call, FailureReason, State
+from telephony.calls import steps, voice_mail
+from telephony.models import Call, FailureReason, State, Step
 from telephony.models.call import saving_changes
 from telephony.models.call_log import log_many
 
@@ -34,4 +35,24 @@ def fail_broken(*, now: datetime) -> int:
             call.fail(FailureReason.INTERNAL_ERROR, "its worker died each time", now=now)
     for state in {call.state for call in calls}:
         log_many([call for call in calls if call.state == state], steps.STEPS[State(state)], now=now)
+    return len(calls)
+
+
+@transaction.atomic
+def end_waits(*, now: datetime) -> int:
+    """Evaluate the missed calls again that waited long enough for a voice mail, whatever UIS does; return how many.
+
+    A missed call that fetches its legs is decided, and waits for nothing else. A worker that holds one loses its claim
+    only when its lease is over.
+    """
+    waiting = Call.objects.missed().filter(state=State.FETCHING_LEGS, failed_at=None)
+    over = waiting.filter(
+        Q(claim_token=None) | Q(next_attempt_at__lte=now), retry_window_started_at__lte=now - voice_mail.WAIT
+    )
+    calls = list(over.select_for_update(of=("self",)).order_by("pk")[:MAX_SWEPT])
+    with saving_changes(calls):
+        for call in calls:
+            call.move_to(State.DEBOUNCING, now=now)
+    if calls:
+        log_many(calls, Step.WAIT_ENDED, now=now)
     return len(calls)

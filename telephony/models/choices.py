@@ -39,8 +39,9 @@ class Step(Choices):
     RECONCILE = "RECONCILE", _("found in UIS's report, no notification was received")
     REUPLOAD = "REUPLOAD", _("not found in the CRM, uploaded again")
     REOPENED = "REOPENED", _("reopened: UIS told more about the skipped call")
+    WAIT_ENDED = "WAIT_ENDED", _("the wait for a voice mail is over")
     LATE_RECORDING = "LATE_RECORDING", _("a recording came after the upload")
-    LATE_ANSWER = "LATE_ANSWER", _("a talk was reported after the upload as missed; the CRM accepts no correction")
+    LATE_ANSWER = "LATE_ANSWER", _("an answer was reported after the upload without one; the CRM accepts no correction")
 
 
 class Direction(Choices):
@@ -77,6 +78,7 @@ class FailureReason(Choices):
     DEBOUNCE = "DEBOUNCE", _("waiting a few seconds for further events")
     LEGS_NOT_READY = "LEGS_NOT_READY", _("UIS does not show the whole call yet")
     RECORDING_NOT_READY = "RECORDING_NOT_READY", _("waiting for the recording")
+    VOICE_MAIL_NOT_READY = "VOICE_MAIL_NOT_READY", _("waiting for a voice mail")
     UIS_DENIED = "UIS_DENIED", _("UIS rejects our access")
     CRM_DENIED = "CRM_DENIED", _("the CRM rejects our access")
     UIS_REFUSED = "UIS_REFUSED", _("UIS refused the request")
@@ -99,6 +101,7 @@ _RESPONSIBLE = {
     FailureReason.DEBOUNCE: Responsible.UIS,
     FailureReason.LEGS_NOT_READY: Responsible.UIS,
     FailureReason.RECORDING_NOT_READY: Responsible.UIS,
+    FailureReason.VOICE_MAIL_NOT_READY: Responsible.UIS,
     FailureReason.UIS_DENIED: Responsible.CLIENT,
     FailureReason.CRM_DENIED: Responsible.CLIENT,
     FailureReason.UIS_REFUSED: Responsible.OPERATOR,

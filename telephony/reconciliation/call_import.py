@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 from connector_project.core import local_dates, phone_numbers
 from telephony.models import BulkAction, Call, ImportChoice
 from telephony.models.bulk_action import Portion
-from telephony.reconciliation import compare, import_choice
+from telephony.reconciliation import compare, comparison_result, import_choice
 from telephony.uis import date_windows
 from tenants import retention
 from tenants.models import Tenant
@@ -68,5 +68,5 @@ def _sample(before: list[dict[str, str]], calls: list[Call]) -> list[dict[str, s
         }
         for call in calls
     ]
-    chosen = sorted([*before, *found], key=lambda line: bool(line["skip_reason"]))[: compare.SAMPLE]
+    chosen = sorted([*before, *found], key=lambda line: bool(line["skip_reason"]))[: comparison_result.SAMPLE]
     return sorted(chosen, key=lambda line: datetime.fromisoformat(line["at"]))

@@ -1,21 +1,20 @@
 """Compares UIS's call report with our rows, and creates the calls that no webhook reported."""
 
 import itertools
-from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from django.db.models import Count
 
 from connector_project.core import local_dates
 from telephony import client_factory
-from telephony.calls import pipeline, sweep
+from telephony.calls import pipeline, sweep, voice_mail
 from telephony.calls.filters import HAS_RECORDING
 from telephony.calls.sources import Sources
 from telephony.models import Call, Step
 from telephony.reconciliation import corrections, recovery, stats
+from telephony.reconciliation.comparison_result import ComparisonResult
 from telephony.reconciliation.stats import ReconciliationStats
 from telephony.uis.client import UisClient
 from telephony.uis.types import EndedEvent
@@ -25,34 +24,6 @@ REPORT_LAG = timedelta(minutes=5)  # events of younger calls may still arrive
 NIGHT = timedelta(hours=3)  # a day is compared as a whole once this much of the next one has passed
 CHUNK = 500
 PART_CALLS = 900  # just under one page of the report: the rest of the last second then needs no further page
-SAMPLE = 5
-
-
-@dataclass(kw_only=True)
-class ComparisonResult:
-    """The result of comparing a period."""
-
-    since: datetime
-    till: datetime  # calls that began before this are compared
-    stats: ReconciliationStats = field(default_factory=ReconciliationStats)
-    found: int = 0
-    skipped: Counter[str] = field(default_factory=Counter)  # of the found ones, by skip reason
-    sample: list[Call] = field(default_factory=list)
-    previewed: list[Call] = field(default_factory=list)  # by a dry run: the calls that it would create, in order
-    days: set[date] = field(default_factory=set)  # of the reported calls
-    # Reported calls without a row: session and start. A negative session is a row that could not be read.
-    missing: dict[int, datetime] = field(default_factory=dict)
-    # Whether UIS sent all rows that it counts, and all of them could be compared.
-    is_complete: bool = True
-
-    def show(self, calls: Iterable[Call]) -> None:
-        """Add calls to the sample; if it is full, a call for the CRM replaces a skipped one."""
-        for call in calls:
-            skipped = next((one for one in self.sample if one.skip_reason), None)
-            if len(self.sample) >= SAMPLE and skipped is not None and not call.skip_reason:
-                self.sample.remove(skipped)
-            if len(self.sample) < SAMPLE:
-                self.sample.append(call)
 
 
 def find_missing(reported: Iterable[EndedEvent], known: Iterable[int]) -> list[EndedEvent]:
@@ -177,6 +148,7 @@ def _compare(
     compared.is_complete &= not failed
     corrected = corrections.correct(tenant, known, sessions, now=now)
     stats.set_report_dates(tenant, reported_calls)
+    voice_mail.learn(tenant, reported_calls)
     if found or corrected:
         sweep.resume_due(tenant_id=tenant.pk, now=now)
     _count_rows(tenant, sessions, compared, since=found_since or now)

@@ -158,6 +158,7 @@ def _employee_fields(row: Employee, person: UisEmployee) -> dict[str, object]:
         "extension": person.extension[:20],
         "numbers": list(person.numbers),
         "recording_mode": person.recording_mode[:5],
+        "has_voice_mail": person.has_voice_mail,
         "is_dismissed": False,
     }
     if not row.uis_status:  # The first status is not a change; later ones are found by polling.

@@ -193,6 +193,7 @@ class UisEmployee(Row):
         BeforeValidator(_active_numbers),
         AfterValidator(lambda numbers: tuple(filter(None, numbers))),
     ] = Field(default=(), validation_alias="phone_numbers")
+    has_voice_mail: Flag = Field(default=False, validation_alias=AliasPath("extension", "extension_voice_mail_enabled"))
     status: Text = ""
     # all, in, out or off; "" is unknown
     recording_mode: Annotated[Stripped, BeforeValidator(_lower)] = Field(default="", validation_alias="call_recording")

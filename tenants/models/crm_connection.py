@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from connector_project.core.choices import Choices
 from connector_project.core.encrypted_fields import EncryptedTextField
 from connector_project.core.secret_tokens import DigestField, columns, generate_token, lost
+from tenants.access_errors import AccessError
 from tenants.account_url import is_same_host, validate_account_url
 from tenants.models.connections import Connection, normalise_address
 from tenants.models.directory import CrmUser, Employee
@@ -36,6 +37,8 @@ class CrmConnection(Connection):
         validators=[validate_account_url],
         help_text=_("For example https://shop.retailcrm.ru. A new host needs its key: the stored one is deleted."),
     )
+    # Another URL that the CRM reports, until it is known whether the account was renamed.
+    reported_address = models.URLField(blank=True, default="", editable=False)
     key = EncryptedTextField(_("API key"), blank=True, if_undecryptable=str)
     version = models.CharField(_("version"), max_length=4, choices=Version.as_choices, default=Version.AUTO)
     served_version = models.CharField(_("version in use"), max_length=4, blank=True, editable=False)
@@ -106,6 +109,16 @@ class CrmConnection(Connection):
         RemoteList.objects.filter(tenant=self.tenant_id, kind=RemoteList.Kind.CRM_USERS).delete()
         self.client_id, self.registered_module, self.registered_at, self.stores = generate_token(), {}, None, []
         self.save(update_fields=["client_id", "registered_module", "registered_at", "stores"])
+
+    def rename(self, address: str, *, now: datetime) -> None:
+        """Store the new address of the same account. All requests wait until its key is entered again.
+
+        Users, links and our module stay; the module is then registered anew, for the CRM may have lost it.
+        """
+        self.address, self.key = address, ""
+        self.save(update_fields=["address", "key"])
+        self.mark_outdated(now=now)
+        self.suspend(AccessError.KEY_MISSING, "The account was renamed.", now=now)
 
     @property
     def account(self) -> str:

@@ -44,6 +44,7 @@ class Employee(models.Model):
     extension = models.CharField(_("extension"), max_length=20, blank=True)
     numbers = models.JSONField(_("numbers"), default=list, blank=True)
     recording_mode = models.CharField(max_length=5, blank=True, editable=False)  # all, in, out, off; "" is unknown
+    has_voice_mail = models.BooleanField(default=False, db_default=False, editable=False)  # of the extension
     caller_id_number = models.ForeignKey(
         "VirtualNumber", models.SET_NULL, null=True, blank=True, related_name="+", verbose_name=_("caller ID")
     )
@@ -162,6 +163,7 @@ class VirtualNumber(models.Model):
     site = models.CharField(
         _("store"), max_length=100, blank=True, help_text=_("Code of the store this number belongs to.")
     )
+    voice_mail_at = models.DateTimeField(null=True, editable=False)  # of the last call that had one in UIS's report
     is_default = models.BooleanField(
         _("default"), default=False, help_text=_("Used for click-to-call when no other number fits.")
     )

@@ -18,7 +18,7 @@ from connector_project.operations.admin import tenants as tenants_admin
 from connector_project.operations.erasure import run as erasure
 from connector_project.operations.models import Activation, Erasure
 from connector_project.operations.onboarding import activation, offboarding
-from crm import callbacks, commands
+from crm import callbacks, command_requests, commands
 from crm.models import Command, UnknownId
 from telephony import bulk_action_rows, bulk_actions, outgoing_requests, task_names
 from telephony.calls import manual, steps
@@ -154,7 +154,7 @@ def test_click_whose_claim_meets_a_conflict_is_dialled_once(click, uis_world, mo
 
 
 def test_request_of_the_crm_that_meets_a_conflict_is_accepted(tenant, monkeypatch):
-    monkeypatch.setattr(commands, "_prepare", fail_first(commands._prepare))
+    monkeypatch.setattr(command_requests, "prepare", fail_first(command_requests.prepare))
     request = {"userId": "27", "code": "101", "phone": CONTACT}
     assert commands.receive(tenant, Command.Kind.MAKE_CALL, request, now=timezone.now()).state == "RECEIVED"
     assert (Command.objects.count(), task_queue.lose()) == (1, 1)
@@ -256,7 +256,7 @@ def test_client_whose_leaving_meets_a_conflict_is_disconnected(tenant, monkeypat
 def test_callback_that_meets_a_conflict_is_done(client, tenant, monkeypatch, is_active):
     if is_active:
         tenant.crm.suspend("telephony_off", "off", subject="switched_off", now=timezone.now())
-    monkeypatch.setattr(callbacks, "_update_address", fail_first(lambda *_args: None))
+    monkeypatch.setattr(callbacks, "_note_address", fail_first(lambda *_args: None))
     form = {"clientId": tenant.crm.client_id, "activity": json.dumps({"active": is_active, "freeze": False})}
     assert client.post(f"/hooks/retailcrm/{tenant.crm.hook}/activity/", form).status_code == 200
     tenant.crm.refresh_from_db()

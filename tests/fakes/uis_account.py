@@ -143,6 +143,7 @@ class Account:
         email: str | None = None,
         numbers: Sequence[str] = (),
         call_recording: str = "all",
+        voice_mail: bool = False,
     ) -> Row:
         """Add an employee with status available."""
         row: Row = {"id": employee_id, "login": None, "email": email, "call_recording": call_recording}
@@ -150,7 +151,7 @@ class Account:
         row |= {word: ["internal", "external"] for word in ("allowed_in_call_types", "allowed_out_call_types")}
         row |= {word: list(BOTH) for word in DIRECTIONS} | {"schedule_id": None, "schedule_name": None}
         row |= {"phone_numbers": [phone_row(next(self.phone_ids), {"phone_number": one}) for one in numbers]}
-        defaults = {"extension_voice_mail_enabled": False, "extension_queue_enabled": False}
+        defaults = {"extension_voice_mail_enabled": voice_mail, "extension_queue_enabled": False}
         row |= {"extension": {"extension_phone_number": extension} | defaults if extension else {}}
         self.employees[employee_id] = row | {"groups": [], "coach": {}, "operator": {}}
         return self.employees[employee_id]
@@ -188,15 +189,17 @@ class Account:
         finish_reason: str | None = None,
         is_internal: bool = False,
         is_served: bool = False,
+        voice_mail: int = 0,
     ) -> Session:
         """Add a finished call; without `started_at` it ended just now."""
-        total = timedelta(seconds=wait + sum(seconds for _, seconds in talks))
+        total = timedelta(seconds=wait + voice_mail + sum(seconds for _, seconds in talks))
         fields: Row = {"contact": contact, "number": number, "direction": direction, "source": source}
         fields |= {"external_id": external_id, "finish_reason": finish_reason, "is_internal": is_internal}
         fields["is_served"] = is_served
         began_at = started_at or self.clock() - total
         session = self.open_session(session_id=session_id, started_at=began_at, **fields)
-        self.close_session(session, CallScript(rings=rings, talks=talks, wait=wait, is_recorded=recorded))
+        script = CallScript(rings=rings, talks=talks, wait=wait, is_recorded=recorded, voice_mail=voice_mail)
+        self.close_session(session, script)
         return session
 
     def open_session(self, *, session_id: int | None = None, **fields: Any) -> Session:

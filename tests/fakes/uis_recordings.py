@@ -20,6 +20,7 @@ _FRAME_BYTES = 36
 _FRAMES_PER_SECOND = 28
 MAX_SECONDS = 30
 _TALK = re.compile(r"/system/media/talk/(\d+)/([0-9a-f]{32})/?")
+_MAIL = re.compile(r"/system/media/voice_mail/(\d+)/([0-9a-f]{32})/?")
 _WHOLE = re.compile(r"/(\d+)/([0-9a-f]{32})/?")
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 _PAGE = {"Content-Type": "text/html; charset=UTF-8"}
@@ -70,6 +71,8 @@ class Media:
 
     def _find(self, host: str, path: str) -> bytes | None:
         side, _, domain = host.partition(".")
+        if side in {"", "app"} and (mail := _MAIL.fullmatch(path)):
+            return self._find_mail(int(mail[1]), mail[2], domain)
         talk, all_talks = (found if side in named else None for found, named in _by_form(path))
         form = talk or all_talks
         if form is None:
@@ -81,6 +84,16 @@ class Media:
         if not session.are_records_shown(self.clock()):
             return None
         return audio(record, talked(session, record)) if talk else whole(session)
+
+    def _find_mail(self, communication_id: int, record: str, domain: str) -> bytes | None:
+        sessions = (
+            session
+            for account in self.accounts.values()
+            for session in account.sessions.values()
+            if session.communication_id == communication_id and domain in {"", account.domain}
+        )
+        is_shown = any(record in session.shown_voice_mails(self.clock()) for session in sessions)
+        return audio(record, MAX_SECONDS) if is_shown and record not in self.deleted else None
 
     def _session(self, number: int, record: str, domain: str) -> Session | None:
         """Find the session by its record: two accounts may have one with the same id."""

@@ -101,8 +101,9 @@ def _call_records(session: Session, now: datetime) -> Row:
     records = session.records if session.are_records_shown(now) else []
     base = session.account.media_url or f"https://media.{session.account.domain}"
     link = f"{base}/{session.communication_id}/{records[0]}" if records else None
-    mails = {"voice_mail_records": session.voice_mails} if session.voice_mails else {}
-    return {"call_records": records, "full_record_file_link": link, **mails}
+    mails = session.shown_voice_mails(now)
+    shown = {"voice_mail_records": mails} if mails else {}
+    return {"call_records": records, "full_record_file_link": link, **shown}
 
 
 def _call_employees(session: Session) -> Row:

@@ -67,6 +67,8 @@ class Session:
     is_served: bool = False  # by a menu or an informer: UIS counts it as not lost, though no employee talked
     legs: list[Leg] = field(default_factory=list)
     voice_mails: list[str] = field(default_factory=list)  # record ids
+    voice_mail_seconds: int = 0  # how long the caller spoke to the voice mail; UIS counts it in the total only
+    voice_mails_at: datetime | None = None  # when the report begins to show them; None: with the call
 
     def __post_init__(self) -> None:
         self.communication_id = self.communication_id or self.session_id
@@ -108,6 +110,10 @@ class Session:
         """Return whether the reports show its recordings at `now`."""
         return self.records_at is not None and self.records_at <= now
 
+    def shown_voice_mails(self, now: datetime) -> list[str]:
+        """Return the voice mails that the report shows at `now`."""
+        return self.voice_mails if self.voice_mails_at is None or self.voice_mails_at <= now else []
+
     def link(self, record: str) -> str:
         """Return the URL of a recording."""
         base = self.account.media_url or f"https://app.{self.account.domain}"
@@ -137,6 +143,12 @@ class CallScript:
     wait: int
     is_recorded: bool = True
     employee_answered: bool = False  # click-to-call: the employee answered, whether or not the contact did
+    voice_mail: int = 0  # seconds that the caller spoke to the voice mail, as nobody answered
+
+    def __post_init__(self) -> None:
+        """Raise ValueError for a voice mail after a talk."""
+        if self.voice_mail and self.talks:
+            raise ValueError("Only a caller whom nobody answers leaves a voice mail.")
 
     @property
     def ringing_ids(self) -> list[int]:
@@ -148,12 +160,15 @@ class CallScript:
 def apply_script(session: Session, script: CallScript, leg_ids: Iterator[int]) -> None:
     """Set the legs and the end of a finished call."""
     answered_at = session.started_at + timedelta(seconds=script.wait)
-    session.wait = script.wait
-    session.ended_at = answered_at + timedelta(seconds=sum(seconds for _, seconds in script.talks))
+    session.wait, session.voice_mail_seconds = script.wait, script.voice_mail
+    talked = sum(seconds for _, seconds in script.talks)
+    session.ended_at = answered_at + timedelta(seconds=talked + script.voice_mail)
     session.finish_reason = session.finish_reason or _finish_reason(session, script)
     session.legs = [_contact_leg(session, script, next(leg_ids))]
     session.legs += [_ringing_leg(session, script, order, next(leg_ids)) for order in range(len(script.ringing_ids))]
     session.legs += _transfers(session, script, leg_ids)
+    if script.voice_mail:
+        session.voice_mails = [uuid.uuid5(uuid.NAMESPACE_URL, f"{session.session_id}/voice mail").hex]
     # The contact's leg repeats the recordings: it is undocumented which legs have them, so a client must deduplicate.
     session.legs[0].records = session.records
 

@@ -157,7 +157,7 @@ class FakeNotification:
             "lost_reason": session.finish_reason if session.is_lost else None,
             "wait_time_duration": session.wait,
             "talk_time_duration": talk,
-            "total_time_duration": session.wait + session.talk,
+            "total_time_duration": session.wait + session.talk + session.voice_mail_seconds,
         }
 
     def _employee(self) -> dict[str, object]:

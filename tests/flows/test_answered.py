@@ -220,7 +220,13 @@ def test_owner_of_an_outgoing_call_is_the_employee_who_dialled(notify, pbx, crm,
 
 
 def test_answered_event_after_a_missed_one_wins(notify, crm, answered, tenant):
-    lost = dict(answered.notification("call_end"), event="lost_call", is_lost=True, talk_time_duration=0)
+    lost = dict(
+        answered.notification("call_end"),
+        event="lost_call",
+        is_lost=True,
+        talk_time_duration=0,
+        total_time_duration=None,
+    )
     notify(lost, answered.notification("call_end"), works=False)
     from tests import task_queue
 

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 from django.utils import timezone
+from django_q.models import OrmQ
 
 from connector_project.core.secret_tokens import columns
 from connector_project.operations.onboarding import steps
@@ -12,6 +13,8 @@ from crm import integration_module
 from crm import tasks as crm_tasks
 from crm.models import Command
 from telephony import tasks as uis_tasks
+from tenants import account_claims
+from tenants.models import CrmConnection, Employee
 from tests.conftest import CONTACT, CRM_HOST, IVAN, NUMBER
 
 RENAMED = "renamed.retailcrm.ru"
@@ -133,17 +136,63 @@ def test_unreadable_activity_changes_nothing(send_callback, activity):
     assert send_callback(activity=activity) == (400, False, "")
 
 
-def test_renamed_account_gets_our_module_at_its_new_address(send_callback, rename, crm, crm_world, tenant, run_queue):
+def test_renamed_account_waits_for_its_key_and_then_gets_our_module(
+    send_callback, rename, crm, crm_world, tenant, notify, pbx, later
+):
     rename()
     crm.modules.clear()
     crm_world.requests.clear()
     assert send_callback(address=f"https://{RENAMED.upper()}/") == (200, True, "")
-    assert tenant.crm.address == f"https://{RENAMED}"
-    run_queue()
+    notify(pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN]).notification("lost_call"))
+    later(timedelta(minutes=6))
+    tenant.crm.refresh_from_db()
+    assert (tenant.crm.address, tenant.crm.key, tenant.crm.denied_code) == (f"https://{RENAMED}", "", "key_missing")
+    assert {(request.host, request.path) for request in crm_world.requests} == {(RENAMED, "/api/system-info")}
+    assert Employee.objects.get(uis_id=IVAN).crm_user_id == 27
+    tenant.crm.change(key=crm.key)
+    later(timedelta(minutes=6))
+    tenant.crm.refresh_from_db()
+    assert (tenant.crm.denied_code, tenant.crm.module_outdated_since) == ("", None)
     assert crm.modules[integration_module.code(tenant)]["active"] is True
-    assert {request.host for request in crm_world.requests} == {RENAMED}
-    tenant.refresh_from_db()
-    assert tenant.is_live
+    later(timedelta(minutes=30))
+    assert len(crm.calls) == 1
+
+
+@pytest.mark.parametrize("stored", ["public", "technical"])
+@pytest.mark.parametrize("reported", ["public", "technical"])
+def test_other_host_of_the_same_account_changes_nothing(send_callback, crm, tenant, run_queue, later, stored, reported):
+    hosts = {"public": f"https://{CRM_HOST}", "technical": f"https://{crm.technical_host}"}
+    CrmConnection.objects.update(address=hosts[stored], account_id=account_claims.crm_account_id(hosts["public"]))
+    send_callback(address=hosts[reported])
+    later(timedelta(minutes=6))
+    tenant.crm.refresh_from_db()
+    assert (tenant.crm.address, tenant.crm.key, tenant.crm.denied_code) == (hosts[stored], crm.key, "")
+    assert tenant.crm.reported_address == ""
+
+
+@pytest.mark.parametrize("is_lost", [True, False])
+def test_reported_host_is_asked_again_until_it_answers(send_callback, rename, crm_world, tenant, run_queue, is_lost):
+    rename()
+    if not is_lost:
+        crm_world.break_down("refused", times=1)
+    send_callback(address=f"https://{RENAMED}")
+    if is_lost:
+        OrmQ.objects.all().delete()
+    run_queue()
+    assert CrmConnection.objects.get(tenant=tenant).reported_address
+    crm_tasks.probe_all()
+    run_queue()
+    tenant.crm.refresh_from_db()
+    assert (tenant.crm.address, tenant.crm.reported_address) == (f"https://{RENAMED}", "")
+
+
+def test_callback_with_the_stored_address_takes_back_another_one(send_callback, rename, tenant, run_queue):
+    rename()
+    send_callback(address=f"https://{RENAMED}")
+    send_callback(address=f"https://{CRM_HOST}")
+    run_queue()
+    tenant.crm.refresh_from_db()
+    assert (tenant.crm.address, tenant.crm.key != "") == (f"https://{CRM_HOST}", True)
 
 
 def test_unchanged_address_sends_no_request(send_callback, crm_world, run_queue, tenant):
@@ -169,7 +218,11 @@ def test_account_renamed_while_switched_off_stays_off(switch, send_callback, ren
     send_callback(active=False, address=f"https://{RENAMED}")
     run_queue()
     tenant.crm.refresh_from_db()
-    assert (tenant.crm.address, tenant.crm.denied_code) == (f"https://{RENAMED}", "telephony_off")
+    assert (tenant.crm.address, tenant.crm.denied_code) == (f"https://{RENAMED}", "key_missing")
+    tenant.crm.change(key=crm.key)
+    run_queue()
+    tenant.crm.refresh_from_db()
+    assert tenant.crm.denied_code == "telephony_off"
     assert crm.modules[integration_module.code(tenant)]["active"] is False
 
 

@@ -63,7 +63,14 @@ def events_of(session):
         session.notification("call_end"),
         session.notification("recorded", employee_id=PETR),
         # The notification of a menu that ended before the phones rang.
-        dict(session.notification("call_end"), event="lost_call", talk_time_duration=0, is_lost=True, employee_ids=[]),
+        dict(
+            session.notification("call_end"),
+            event="lost_call",
+            talk_time_duration=0,
+            total_time_duration=None,
+            is_lost=True,
+            employee_ids=[],
+        ),
     ]
 
 
@@ -210,7 +217,14 @@ def test_ringing_after_a_lost_event_continues_the_call(tenant, pbx, crm, clock, 
     """UIS reports the end of the menu as a lost call; then Ivan's phone rings, and Ivan answers."""
     began = timezone.now()
     call = pbx.call(contact=CONTACT, number=NUMBER, started_at=began, talks=[(IVAN, 52)], wait=20)
-    menu = dict(call.notification("call_end"), event="lost_call", is_lost=True, talk_time_duration=0, employee_ids=[])
+    menu = dict(
+        call.notification("call_end"),
+        event="lost_call",
+        is_lost=True,
+        talk_time_duration=0,
+        total_time_duration=None,
+        employee_ids=[],
+    )
     menu["notification_time"] = call.account.stamp(began + timedelta(seconds=10))
     call.visible_at = began + timedelta(seconds=80)
     clock.shift(timedelta(seconds=10))
@@ -236,7 +250,13 @@ def test_answer_after_the_upload_is_logged(tenant, crm, missed, advance, notify)
 @pytest.mark.slow
 def test_answer_during_a_failing_upload_replaces_the_missed_call(tenant, crm, crm_world, answered, advance, notify):
     """The CRM is unavailable when the missed call is uploaded; meanwhile it turns out that it was answered."""
-    lost = dict(answered.notification("call_end"), event="lost_call", talk_time_duration=0, is_lost=True)
+    lost = dict(
+        answered.notification("call_end"),
+        event="lost_call",
+        talk_time_duration=0,
+        total_time_duration=None,
+        is_lost=True,
+    )
     crm_world.break_down("503")
     notify(lost)
     advance(10)
@@ -251,7 +271,13 @@ def test_answer_during_a_failing_upload_replaces_the_missed_call(tenant, crm, cr
 
 
 def test_answer_during_an_upload_resolves_the_call_again(tenant, crm, answered, advance, notify):
-    lost = dict(answered.notification("call_end"), event="lost_call", talk_time_duration=0, is_lost=True)
+    lost = dict(
+        answered.notification("call_end"),
+        event="lost_call",
+        talk_time_duration=0,
+        total_time_duration=None,
+        is_lost=True,
+    )
     notify(lost)
     advance(4)
     tasks.evaluate_calls(tenant.pk)

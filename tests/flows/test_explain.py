@@ -367,9 +367,21 @@ def test_employee_without_a_crm_user_is_a_warning(notify, pbx, assert_explained)
 
 
 def test_answer_reported_after_the_upload_is_a_warning(notify, answered, assert_explained):
-    lost = dict(answered.notification("call_end"), event="lost_call", is_lost=True, talk_time_duration=0)
+    lost = dict(
+        answered.notification("call_end"),
+        event="lost_call",
+        is_lost=True,
+        talk_time_duration=0,
+        total_time_duration=None,
+    )
     notify(lost, answered.notification("call_end"))
     assert_explained(answered.session_id, "LATE_ANSWER", responsible=Responsible.UIS, is_warning=True)
+
+
+def test_call_that_was_served_by_a_menu_is_no_talk_that_was_told_late(notify, missed, assert_explained):
+    notify(missed.notification("lost_call"), missed.notification("call_end") | {"is_lost": False})
+    page = assert_explained(missed.session_id, "LATE_ANSWER", "a menu", responsible=Responsible.UIS, is_warning=True)
+    assert page["state"] == "UPLOADED"
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ flow to the CRM is `tenants.account_url`, which the key must pass, one of each n
 one where people have typed a number `core.typed_numbers`.
 One call of each pop-up and record asks whose an extension is in the CRM; one module of the sync, whether ours is on.
 Three modules of each notification are the turns of the clients, and the compiled statements that it passes.
+One module of the missed call decides whether there may be a voice mail.
 Three modules of each request keep it with its answer (`telephony.outgoing_requests`, six calls).
 `core.compiled_queries` runs queries as Django does, whose calls do not count either.
 """
@@ -100,7 +101,7 @@ def flows(client, tenant, pbx, crm, notify, run_queue):
     ("flow", "modules", "calls"),
     [
         ("ringing", 35, 52),
-        ("missed", 48, 101),
+        ("missed", 49, 102),
         ("answered", 59, 156),
         ("click", 20, 33),
         ("status", 20, 27),

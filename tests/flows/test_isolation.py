@@ -245,7 +245,15 @@ def test_legs_and_recordings_are_fetched_from_the_own_account(ours, theirs, same
 def test_late_answer_is_logged_for_its_own_tenant_only(ours, theirs, same_session, run_queue):
     mine, other = same_session({"rings": [IVAN]}, {"talks": [(PETR, 20)]})
     ours.notify(mine.notification("lost_call"))
-    theirs.notify(dict(other.notification("call_end"), event="lost_call", is_lost=True, talk_time_duration=0))
+    theirs.notify(
+        dict(
+            other.notification("call_end"),
+            event="lost_call",
+            is_lost=True,
+            talk_time_duration=0,
+            total_time_duration=None,
+        )
+    )
     run_queue()
     theirs.notify(other.notification("call_end"))
     run_queue()

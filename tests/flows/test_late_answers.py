@@ -28,7 +28,14 @@ def answered(pbx, tenant):
 
 
 def lost(call):
-    return dict(call.notification("call_end"), event="lost_call", talk_time_duration=0, is_lost=True, employee_ids=[])
+    return dict(
+        call.notification("call_end"),
+        event="lost_call",
+        talk_time_duration=0,
+        total_time_duration=None,
+        is_lost=True,
+        employee_ids=[],
+    )
 
 
 def late_answers():

@@ -85,7 +85,9 @@ def test_call_with_superseded_events_is_decided_by_the_report(notify, crm, pbx, 
     """The notifications that are left tell of no talk: the report is asked, as for an answered call."""
     began = timezone.now() - timedelta(seconds=60)
     call = pbx.call(contact=CONTACT, number=NUMBER, started_at=began, rings=[IVAN], talks=[(PETR, 40)])
-    lost = dict(call.notification("call_end"), event="lost_call", is_lost=True, talk_time_duration=0)
+    lost = dict(
+        call.notification("call_end"), event="lost_call", is_lost=True, talk_time_duration=0, total_time_duration=None
+    )
     notify(*rings(call, 4), lost)
     later(timedelta(minutes=1))
     assert [sent["result"] for sent in crm.calls] == ["answered"]

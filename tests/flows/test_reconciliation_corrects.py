@@ -52,7 +52,13 @@ def answered_call(pbx, **values):
 
 def as_missed(session, **changes):
     """Return the notification of the menu's end: nobody had talked yet."""
-    values = {"event": "lost_call", "is_lost": True, "talk_time_duration": 0, "employee_ids": []}
+    values = {
+        "event": "lost_call",
+        "is_lost": True,
+        "talk_time_duration": 0,
+        "total_time_duration": None,
+        "employee_ids": [],
+    }
     return dict(session.notification("call_end"), **values | changes)
 
 

@@ -130,6 +130,21 @@ def test_new_crm_key_starts_what_waited(tenant, pbx, notify, press, stranger_cli
     assert [call.state for call in Call.objects.all()] == [Call.State.UPLOADED]
 
 
+def test_renamed_crm_account_is_connected_again_by_its_key(
+    tenant, client, pbx, notify, press, stranger_client, crm_world, crm
+):
+    crm_world.accounts["renamed.retailcrm.ru"] = crm_world.accounts.pop(crm.host)
+    crm.host = "renamed.retailcrm.ru"
+    activity = {"clientId": tenant.crm.client_id, "activity": '{"active": true}', "systemUrl": f"https://{crm.host}"}
+    client.post(f"/hooks/retailcrm/{tenant.crm.hook}/activity/", activity)
+    notify(pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN]).notification("lost_call"))
+    link = press(Tenant.objects.get(pk=tenant.pk))
+    assert systems_of(stranger_client.get(link)) == ["crm"]
+    assert stranger_client.post(link, {"system": "crm", "key": crm.key}).status_code == 200
+    task_queue.drain()
+    assert [call.state for call in Call.objects.all()] == [Call.State.UPLOADED]
+
+
 @pytest.mark.parametrize("order", [("uis", "crm"), ("crm", "uis")])
 def test_both_keys_broken(tenant, renew_uis, press, stranger_client, crm, order):
     renew_uis("blocked")

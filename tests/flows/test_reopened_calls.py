@@ -93,7 +93,11 @@ def told(tenant, pbx, notify):
             answered = call.notification("call_end") if event == "lost_call" and story.is_answered else None
             employee_id = PETR if event in {"waiting", "talk_started", "outgoing"} else None
             base = answered or call.notification(event, employee_id=employee_id)
-            lost = {"event": event, "is_lost": True, "talk_time_duration": 0} if answered else {}
+            lost = (
+                {"event": event, "is_lost": True, "talk_time_duration": 0, "total_time_duration": None}
+                if answered
+                else {}
+            )
             stamp = call.account.stamp(call.ended_at + timedelta(seconds=next(ends)))
             return {**base, **lost, **({"notification_time": stamp} if event == "call_end" else {}), **values}
 

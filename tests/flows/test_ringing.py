@@ -369,7 +369,14 @@ def menu_and_call(pbx, *, rings_at=15):
     """A menu ends after ten seconds, which UIS reports as a lost call; then Ivan's phone rings."""
     began = timezone.now() - timedelta(seconds=rings_at)
     call = pbx.call(contact=CONTACT, number=NUMBER, started_at=began, rings=[IVAN], talks=[(IVAN, 30)])
-    menu = dict(call.notification("call_end"), event="lost_call", is_lost=True, talk_time_duration=0, employee_ids=[])
+    menu = dict(
+        call.notification("call_end"),
+        event="lost_call",
+        is_lost=True,
+        talk_time_duration=0,
+        total_time_duration=None,
+        employee_ids=[],
+    )
     menu["notification_time"] = pbx.stamp(began + timedelta(seconds=10))
     return menu, call.notification("waiting", employee_id=IVAN, at=began + timedelta(seconds=rings_at)), call
 

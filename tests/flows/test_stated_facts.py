@@ -208,7 +208,13 @@ def test_lost_call_alone_is_compared_with_the_report(
         crm_world.break_down("503")
     if waiting == "rule":
         TransferRules.objects.filter(tenant=tenant).update(upload_missed=False)
-    lost = {"event": "lost_call", "is_lost": True, "talk_time_duration": 0, "employee_ids": [IVAN]}
+    lost = {
+        "event": "lost_call",
+        "is_lost": True,
+        "talk_time_duration": 0,
+        "total_time_duration": None,
+        "employee_ids": [IVAN],
+    }
     notify(call.notification("call_end") | lost)
     assert len(crm.calls) == int(waiting is None)
     reconcile()

@@ -106,6 +106,27 @@ def test_check_says_that_statuses_do_not_reach_the_crm(v4, rule, is_ok):
     assert checks.served_version(load(v4).crm, ("4.0",)) == "v4"
 
 
+@pytest.mark.parametrize("lost", ["v5", "v4"])
+def test_checks_follow_the_version_that_the_account_serves(tenant, crm, pbx, crm_world, run_queue, lost):
+    set_rule(tenant, "BOTH")
+    crm.serves_v5 = lost == "v4"
+    CrmConnection.objects.filter(tenant=tenant).update(served_version=lost)
+    runner.run(load(tenant), now=timezone.now())
+    assert load(tenant).crm.served_version == ("v4" if lost == "v5" else "v5")
+    pbx.employees[IVAN]["status_id"] = DO_NOT_DISTURB
+    crm_world.requests.clear()
+    tasks.poll_statuses(tenant.pk)
+    run_queue()
+    assert any("/status" in request.path for request in crm_world.requests) is (lost == "v4")
+
+
+def test_account_that_serves_no_version_keeps_the_last_one(tenant, crm):
+    CrmConnection.objects.filter(tenant=tenant).update(served_version="v4", version="v4")
+    crm.serves_v5 = True
+    runner.run(load(tenant), now=timezone.now())
+    assert load(tenant).crm.served_version == "v4"
+
+
 def test_check_passes_where_version_5_is_served(tenant):
     set_rule(tenant, "BOTH")
     found = {result.check.code: result.ok for result in runner.run(load(tenant), now=timezone.now())}

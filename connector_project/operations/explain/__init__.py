@@ -3,7 +3,8 @@
 from datetime import datetime
 
 from connector_project.operations.explain import diagnosis, sent_requests, timeline
-from connector_project.operations.explain.data import CallData, Explanation, Redactor
+from connector_project.operations.explain.data import CallData, Redactor
+from connector_project.operations.explain.parts import Explanation
 from telephony.models import Call
 
 

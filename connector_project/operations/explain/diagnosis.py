@@ -1,6 +1,6 @@
 """Why a call is in its state, what happens next, and what else went wrong: a pop-up, a manager, a recording. Pure."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from statistics import median
 
@@ -10,9 +10,10 @@ from django.utils.translation import gettext_lazy
 
 from connector_project.core.check_results import Responsible, Text
 from connector_project.operations.alerts import denials
-from connector_project.operations.explain import labels, templates
-from connector_project.operations.explain.data import FAULTS, CallData, Diagnosis
-from telephony.calls import recording_selection
+from connector_project.operations.explain import labels, recordings, templates
+from connector_project.operations.explain.data import FAULTS, CallData
+from connector_project.operations.explain.parts import Diagnosis
+from telephony.calls import recording_selection, voice_mail
 from telephony.models import Call, FailureReason, Notification, Step
 from telephony.models.choices import CRM_STATES, UIS_STATES
 from tenants import datetime_display
@@ -27,6 +28,17 @@ _NEXT_STEPS: Mapping[str, Text] = {
     State.FETCHING_LEGS: gettext_lazy("Legs and recording will be requested from UIS: %(moment)s."),
     State.RESOLVING_OWNER: gettext_lazy("The CRM will be asked for the customer's manager: %(moment)s."),
     State.READY: gettext_lazy("The call will be uploaded to the CRM: %(moment)s."),
+}
+# What a call that waits for something says of its end, and when that is.
+_LATEST: Mapping[str, tuple[Text, Callable[[Call], datetime]]] = {
+    FailureReason.RECORDING_NOT_READY: (
+        gettext_lazy("Without a recording it is uploaded at %(moment)s at the latest."),
+        recording_selection.deadline,
+    ),
+    FailureReason.VOICE_MAIL_NOT_READY: (
+        gettext_lazy("Without a voice mail it is uploaded at %(moment)s at the latest."),
+        voice_mail.deadline,
+    ),
 }
 _POPUP_RESPONSIBLE: Mapping[str, Responsible] = {
     Reason.PAUSED: Responsible.OPERATOR,
@@ -75,7 +87,14 @@ def next_step(data: CallData) -> tuple[str, datetime | None]:
 def find_warnings(data: CallData) -> list[Diagnosis]:
     """Return the other problems, each once: what did not fail the call, but cost something."""
     of_templates = (*templates.find_unreadable(data), *templates.find_untold(data))
-    found = [*_of_call(data), *of_templates, *_zone(data), *_popups(data), *_nobody_rang(data), *_recording(data)]
+    found = [
+        *_of_call(data),
+        *of_templates,
+        *_zone(data),
+        *_popups(data),
+        *_nobody_rang(data),
+        *recordings.find_missing(data),
+    ]
     return list(dict.fromkeys(found))
 
 
@@ -85,10 +104,8 @@ def _upcoming(data: CallData, at: datetime | None) -> str:
 
     moment = shown(at) if at and at > data.now else _("within a minute")
     message = str(_NEXT_STEPS[data.call.state]) % {"moment": moment}
-    if data.call.reason != FailureReason.RECORDING_NOT_READY:
-        return message
-    latest = _("Without a recording it is uploaded at %(moment)s at the latest.")
-    return f"{message} {latest % {'moment': shown(recording_selection.deadline(data.call))}}"
+    latest = _LATEST.get(data.call.reason)
+    return f"{message} {latest[0] % {'moment': shown(latest[1](data.call))}}" if latest else message
 
 
 def _skipped(data: CallData) -> Diagnosis:
@@ -167,7 +184,8 @@ def _of_call(data: CallData) -> Iterator[Diagnosis]:
         message = _("The current rules would upload it: press “Retry”.")
         yield Diagnosis("RULE_CHANGED", message, responsible=Responsible.OPERATOR)
     if any(entry.step == Step.LATE_ANSWER for entry in data.log_entries):
-        yield Diagnosis("LATE_ANSWER", labels.sentence(Step.LATE_ANSWER.label), responsible=Responsible.UIS)
+        message = labels.late_answer(is_served=call.direction == "in" and not data.has_talk)
+        yield Diagnosis("LATE_ANSWER", message, responsible=Responsible.UIS)
     if call.origin == Call.Origin.REPORT and not (data.notifications or data.own_unreadable):
         message = _("UIS sent no notification of this call: it was found in UIS's report, too late for a pop-up.")
         yield Diagnosis("NO_NOTIFICATIONS", message, responsible=Responsible.CLIENT)
@@ -222,37 +240,3 @@ def _nobody_rang(data: CallData) -> Iterator[Diagnosis]:
         reasons = [labels.finish_reason(leg.finish_reason) for leg in legs if leg.finish_reason]
         detail = _("Reason given by UIS: %(reason)s.") % {"reason": reasons[-1]} if reasons else ""
         yield Diagnosis("NOBODY_RANG", f"{message} {detail}".strip())
-
-
-def _recording(data: CallData) -> Iterator[Diagnosis]:
-    """Why the CRM has no recording of a talk, or a link that plays none."""
-    call, person = data.call, data.call.employee
-    if not call.is_answered or call.state != State.UPLOADED:
-        return
-    if recording_selection.was_passed(call, data.log_entries):
-        if not call.recording_url:
-            yield _late_recording(data)
-    elif not call.tenant.rules.send_recording:
-        yield Diagnosis("RECORDING_NOT_PASSED", _("By the rules, the recording link is not sent."))
-    elif call.recording_url:
-        message = _("UIS had a recording only after the upload, without a link: play it here.")
-        yield Diagnosis("RECORDING_LATE", message, responsible=Responsible.UIS)
-    elif person is not None and not recording_selection.is_recorded(person.recording_mode, call.direction):
-        message = _("UIS does not record the calls of %(person)s: recording is switched off there.")
-        yield Diagnosis("RECORDING_OFF", message % {"person": data.person(person)}, responsible=Responsible.CLIENT)
-    else:
-        message = _("UIS had no recording: the call was uploaded without a link.")
-        yield Diagnosis("RECORDING_LATE", message, responsible=Responsible.UIS)
-
-
-def _late_recording(data: CallData) -> Diagnosis:
-    """The CRM has our link, but UIS has no recording so far."""
-    until = recording_selection.expected_until(data.call)
-    if data.call.awaits_recording and data.now < until:
-        message = _(
-            "UIS has no recording yet. The link in the CRM plays it when it comes; until %(moment)s it says so."
-        )
-        moment = datetime_display.format_short(data.call.tenant, until, now=data.now)
-        return Diagnosis("RECORDING_LATE", message % {"moment": moment}, responsible=Responsible.UIS)
-    message = _("UIS never had a recording, so the link in the CRM is withdrawn. It works again if one comes.")
-    return Diagnosis("RECORDING_NEVER_CAME", message, responsible=Responsible.UIS)

@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from connector_project.core.check_results import Text
-from telephony.models import Call, Notification
+from telephony.models import Call, Notification, Step
 from tenants import contact_list
 from tenants.models import Tenant, TransferRules
 from tenants.transfer_rules import Filter, SkipReason
@@ -104,6 +104,16 @@ def sentence(text: object) -> str:
     """Return a phrase as a sentence."""
     phrase = capfirst(str(text)).strip()
     return phrase if phrase.endswith((".", "!", "?", "…")) else f"{phrase}."
+
+
+def late_answer(*, is_served: bool) -> str:
+    """Return what was reported too late: a talk, or UIS's word that a menu or an informer served the caller."""
+    if is_served:
+        return _(
+            "After the upload as missed UIS said that the call is not lost: a menu or an informer served the caller. "
+            "The CRM accepts no correction."
+        )
+    return sentence(Step.LATE_ANSWER.label)
 
 
 def filled(*parts: tuple[str, object]) -> list[tuple[str, str]]:

@@ -7,7 +7,8 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from connector_project.core import exchanges
-from connector_project.operations.explain.data import CallData, SentRequest
+from connector_project.operations.explain.data import CallData
+from connector_project.operations.explain.parts import SentRequest
 from telephony.models import OutgoingRequest
 
 FIRST_FAULT = 400

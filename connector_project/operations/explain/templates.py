@@ -8,7 +8,8 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from connector_project.core.check_results import Responsible
-from connector_project.operations.explain.data import CallData, Diagnosis, Redactor
+from connector_project.operations.explain.data import CallData, Redactor
+from connector_project.operations.explain.parts import Diagnosis
 from telephony.models import Notification
 from telephony.uis import webhook_templates
 from telephony.uis.webhook_templates import TemplateCode

@@ -7,21 +7,18 @@ from itertools import chain
 from django.utils.translation import gettext as _
 
 from connector_project.operations.explain import labels
-from connector_project.operations.explain.data import (
-    FAULTS,
-    SYSTEMS,
-    CallData,
-    PopupTiming,
-    TimelineEntry,
-    elapsed_ms,
-)
+from connector_project.operations.explain.data import FAULTS, CallData
+from connector_project.operations.explain.parts import SYSTEMS, PopupTiming, TimelineEntry, elapsed_ms
+from crm import popup_ends
 from crm.models import Popup
 from telephony.models import Call, CallLogEntry, FailureReason, Notification, Result, Step
 from telephony.uis.types import CallLeg
 from telephony.webhooks import status
+from tenants import datetime_display
 
 Outcome, Reason = Notification.Outcome, Notification.Reason
 _TAKEN_BY = {Step.FETCH_LEGS: "uis", Step.RECONCILE: "uis", Step.UPLOAD: "crm", Step.RESOLVE_OWNER: "crm"}
+_WAITS = {FailureReason.DEBOUNCE, FailureReason.RECORDING_NOT_READY, FailureReason.VOICE_MAIL_NOT_READY}
 LONGEST_FORMATTED = 100_000  # characters: deep nesting would be mostly indentation
 _EVIDENCE_STEPS = (Step.RECEIVED, Step.EVALUATE, Step.FETCH_LEGS, Step.RESOLVE_OWNER, Step.RECONCILE)
 
@@ -136,6 +133,12 @@ def _popups(data: CallData) -> Iterator[TimelineEntry]:
             message = _("The pop-up of %(person)s was closed: %(how)s.")
             params = {"person": data.person(popup.employee), "how": popup.get_hangup_display()}
             yield TimelineEntry(at=popup.closed_at, step="POPUP_CLOSED", message=message % params)
+        if popup.close_by:
+            message = _("The pop-up of %(person)s will be closed when UIS tells why nobody talked, by %(moment)s.")
+            moment = datetime_display.format_with_seconds(data.call.tenant, popup.close_by, now=data.now)
+            params = {"person": data.person(popup.employee), "moment": moment}
+            at = popup.close_by - popup_ends.REASON_WAIT
+            yield TimelineEntry(at=at, step="POPUP_WAITS", message=message % params)
 
 
 def _popup_sent(data: CallData, popup: Popup) -> TimelineEntry:
@@ -179,7 +182,7 @@ def _log_entry(data: CallData, entry: CallLogEntry) -> TimelineEntry:
         ms=entry.duration_ms,
         took_by=SYSTEMS[_TAKEN_BY.get(Step(entry.step), "connector")],
         parts=_sent_fields(data, entry) if entry.step == Step.UPLOAD and entry.details else (),
-        is_fault=bool(entry.reason) and entry.reason not in {FailureReason.DEBOUNCE, FailureReason.RECORDING_NOT_READY},
+        is_fault=bool(entry.reason) and entry.reason not in _WAITS,
     )
 
 

@@ -39,6 +39,7 @@ KEY_ERRORS = {
     AccessError.AUTH_ERROR,
     AccessError.CRM_KEY,
     AccessError.KEY_UNDECRYPTABLE,
+    AccessError.KEY_MISSING,
 }
 
 

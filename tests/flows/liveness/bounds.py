@@ -44,12 +44,18 @@ BULK = {"worker": 5, "code": 20, "poison": 20}
 BOUNDS: dict[str, Bounds] = {
     "Call DEBOUNCING": _bounds("calls.pipeline.evaluate_due", 1, 2, **CALL),
     "Call FETCHING_LEGS": _bounds("calls.fetch_legs.fetch_due", 1, 2, **CALL),
+    "Call, missed, FETCHING_LEGS": _bounds(
+        "calls.fetch_legs.fetch_due, calls.sweep.end_waits", 1, 4, **CALL | {"wait": 35}
+    ),
     "Call RESOLVING_OWNER": _bounds("crm.uploads.find_owners_due", 1, 2, **CALL),
     "Call READY": _bounds("crm.uploads.upload_due", 1, 2, **CALL),
     "Notification RECEIVED": _bounds("webhooks.process.process", 1, 2, worker=4, code=8, poison=70),
     "Notification QUEUED": _bounds("crm.popups.apply", 1, 4, worker=4, code=8, poison=60),
     "Popup OPENING": _bounds("Popup.objects.fail_unsent", 1, 12),
     "Popup OPEN": _bounds("crm.popups.apply", 1, 4, away=11, wait=11, worker=4, code=8, poison=60),
+    "Popup, call over, OPEN": _bounds(
+        "crm.popup_ends.close_waiting", 1, 4, away=4, wait=12, worker=5, code=4, poison=12
+    ),
     "Command MAKE_CALL RECEIVED": _bounds("crm.commands.run", 1, 2, **COMMAND),
     "Command MAKE_CALL RUNNING": _bounds("crm.commands.resume_pending", 2, 4, **COMMAND),
     "Command SET_STATUS RECEIVED": _bounds("crm.commands.run", 1, 2, **COMMAND),

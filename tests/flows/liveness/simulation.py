@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from django.apps import apps
 from django.db import connection
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.module_loading import import_string
 from django_q.models import OrmQ
@@ -138,7 +139,9 @@ def _has_due_row() -> bool:
     jobs = [model for model in apps.get_models() if issubclass(model, LeasedJob)]
     is_due = any(model._default_manager.filter(next_attempt_at__lte=now).exists() for model in jobs)
     is_due |= UploadVerification.objects.filter(read_again_at__lte=now).exists()
-    return is_due or Popup.objects.filter(state=Popup.State.OPENING).exists()
+    # These waits end whatever their vendors do.
+    is_due |= Call.objects.missed().filter(state=Call.State.FETCHING_LEGS, failed_at=None).exists()
+    return is_due or Popup.objects.filter(Q(state=Popup.State.OPENING) | Q(close_by__isnull=False)).exists()
 
 
 class KilledAtWrite:

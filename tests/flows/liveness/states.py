@@ -22,7 +22,7 @@ from telephony import bulk_actions, task_names
 from telephony.models import BulkAction, Call, FailureReason, Notification
 from telephony.models import State as CallState
 from telephony.webhooks import receive
-from tenants.models import TransferRules
+from tenants.models import Employee, TransferRules
 from tests.conftest import CONTACT, IVAN, NUMBER
 from tests.fakes.alert_receiver import SECRET, URL
 from tests.flows.liveness.simulation import Killed, World
@@ -102,6 +102,14 @@ def fetching_legs(world: World) -> Callable[[], bool]:
     return _call(Call.State.FETCHING_LEGS)
 
 
+def voice_mail(world: World) -> Callable[[], bool]:
+    """A missed call waits for a voice mail that never comes."""
+    Employee.objects.filter(tenant=world.tenant, uis_id=IVAN).update(has_voice_mail=True)
+    store(world, missed(world), "lost_call")
+    world.work_on(task_names.PROCESS_NOTIFICATION, task_names.EVALUATE)
+    return _call(Call.State.FETCHING_LEGS)
+
+
 def resolving_owner(world: World) -> Callable[[], bool]:
     TransferRules.objects.filter(tenant=world.tenant).update(missed_owner="RESPONSIBLE")
     store(world, missed(world), "lost_call")
@@ -142,6 +150,17 @@ def open_popup(world: World) -> Callable[[], bool]:
     assert Popup.objects.get().state == Popup.State.OPEN
     row = store(world, session, "lost_call")
     return lambda: Popup.objects.get().state == Popup.State.CLOSED or is_done(row)
+
+
+def ended_popup(world: World) -> Callable[[], bool]:
+    """The pop-up of an outgoing call waits for why the customer was not reached."""
+    session = world.pbx.call(contact=CONTACT, number=NUMBER, direction="out", rings=[IVAN])
+    store(world, session, "outgoing", employee_id=IVAN)
+    world.work_on(task_names.PROCESS_NOTIFICATION)
+    store(world, session, "call_end")
+    world.work_on(task_names.PROCESS_NOTIFICATION)
+    assert Popup.objects.get().close_by is not None
+    return lambda: Popup.objects.get().close_by is None
 
 
 def _command(world: World, kind: Command.Kind, **request: str) -> Command:
@@ -279,6 +298,14 @@ STATES: dict[str, State] = {
         "telephony.calls.fetch_legs._evaluate",
         (Call, "uis_snapshot"),
     ),
+    "Call, missed, FETCHING_LEGS": State(
+        voice_mail,
+        CALL_TASKS[1:2],
+        UIS | CRM,
+        ("get.call_legs_report", "get.calls_report", "calls/upload"),
+        "telephony.calls.fetch_legs._evaluate",
+        (Call, "uis_snapshot"),
+    ),
     "Call RESOLVING_OWNER": State(
         resolving_owner, CALL_TASKS[2:3], CRM, ("telephony/manager", "calls/upload"), "crm.uploads._find_owner"
     ),
@@ -289,6 +316,13 @@ STATES: dict[str, State] = {
     "Notification QUEUED": State(queued, NOTIFICATION_TASKS, CRM, ("call/event",), "crm.popups._open"),
     "Popup OPENING": State(opening, NOTIFICATION_TASKS, CRM, ("call/event",), "crm.popups._open"),
     "Popup OPEN": State(open_popup, NOTIFICATION_TASKS, CRM, ("call/event",), "crm.popups._close"),
+    "Popup, call over, OPEN": State(
+        ended_popup,
+        (task_names.CLOSE_POPUPS,),
+        UIS | CRM,
+        ("get.call_legs_report", "call/event"),
+        "crm.popup_ends._close_if_due",
+    ),
     "Command MAKE_CALL RECEIVED": State(
         click, (RUN_COMMAND,), UIS, ("start.employee_call",), "crm.commands._make_call"
     ),

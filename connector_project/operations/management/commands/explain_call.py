@@ -9,7 +9,8 @@ from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
 from connector_project.operations.explain import explain, templates
-from connector_project.operations.explain.data import MASKED, PopupTiming, SentRequest, TimelineEntry
+from connector_project.operations.explain.data import MASKED
+from connector_project.operations.explain.parts import PopupTiming, SentRequest, TimelineEntry
 from connector_project.operations.management.base import JsonCommand
 from telephony.models import Call, Notification
 from telephony.webhooks import status

@@ -13,6 +13,7 @@ from connector_project.operations.management.base import JsonCommand, add_period
 from telephony import client_factory
 from telephony.models import Call, FailureReason
 from telephony.reconciliation import compare
+from telephony.reconciliation.comparison_result import ComparisonResult
 from tenants import retention
 from tenants.models import Tenant
 
@@ -58,7 +59,7 @@ class Command(JsonCommand):
         self.stderr.flush()
         time.sleep(seconds)
 
-    def _print(self, found: compare.ComparisonResult, tenant: Tenant, *, is_dry_run: bool) -> None:
+    def _print(self, found: ComparisonResult, tenant: Tenant, *, is_dry_run: bool) -> None:
         verb = "would be created" if is_dry_run else "were created"
         self.stderr.write(f"{found.found} of {found.stats.uis_calls} calls {verb}.")
         for call in found.sample:
