@@ -19,7 +19,7 @@ from crm.retailcrm.payloads import EventType, Hangup
 from telephony import outgoing_requests
 from telephony.calls import sources, stored_events
 from telephony.calls.evidence import CLICK_TO_CALL_PREFIX, CallEvidence
-from telephony.models import Notification
+from telephony.models import Notification, notification_statements
 from telephony.models.notification import POPUP_TTL
 from telephony.uis.types import AnsweredEvent, CallEvent, EndedEvent, Event, RingingEvent
 from telephony.webhooks.process import DONE, Done, Dropped, Outcome
@@ -221,8 +221,7 @@ class _Stored:
     @classmethod
     def load(cls, tenant: Tenant, session_id: int) -> "_Stored":
         """Read the events of a call. One query."""
-        kept = Notification.objects.filter(tenant=tenant, session_id=session_id, parsed_event__isnull=False)
-        return cls(list(kept.values_list("event", "parsed_event", "received_at")))
+        return cls(notification_statements.events_of_call(tenant.pk, session_id))
 
     @property
     def events(self) -> list[CallEvent]:

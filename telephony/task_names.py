@@ -10,6 +10,7 @@ POLL_STATUSES = "telephony.tasks.poll_statuses"
 RUN_BULK_ACTION = "telephony.tasks.run_bulk_action"
 
 PROCESS_NOTIFICATION = "connector_project.operations.tasks.process_notification"
+PROCESS_LATE_NOTIFICATION = "connector_project.operations.tasks.process_late_notification"
 RESOLVE_OWNERS = "crm.tasks.find_owners"
 CLOSE_POPUPS = "crm.tasks.close_popups"
 CHECK_STARTED_CLICK = "crm.tasks.check_started_click"

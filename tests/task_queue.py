@@ -15,6 +15,7 @@ from telephony import task_names
 from telephony import tasks as telephony_tasks
 
 LONGEST = 1000
+NOTIFICATION_TASKS = {task_names.PROCESS_NOTIFICATION, task_names.PROCESS_LATE_NOTIFICATION}
 
 
 def drain(*, pick: Callable[[str], bool] = lambda _task: True) -> int:
@@ -32,7 +33,7 @@ def drain(*, pick: Callable[[str], bool] = lambda _task: True) -> int:
 
 def process_notifications() -> int:
     """Run the tasks of stored webhooks alone, and nothing of what they queue."""
-    return drain(pick=lambda task: task == task_names.PROCESS_NOTIFICATION)
+    return drain(pick=lambda task: task in NOTIFICATION_TASKS)
 
 
 def load(row: OrmQ) -> tuple[str, Callable[[], object]]:

@@ -46,6 +46,10 @@ class LeasedQuerySet(models.QuerySet[Job]):
         """Return the jobs to work on now: never claimed, postponed until now, or left by a worker that died."""
         return self.filter(next_attempt_at__lte=now)
 
+    def in_turn(self) -> Self:
+        """Order jobs as they are to be worked on: oldest first."""
+        return self.order_by("next_attempt_at", "pk")
+
     def set_lease(self, *, lease: timedelta = LEASE, now: datetime, **changes: Any) -> uuid.UUID:
         """Claim these rows: count the attempt, set the lease and `changes`. Return the token the claimed rows have.
 
@@ -101,11 +105,11 @@ class LeasedQuerySet(models.QuerySet[Job]):
             raise
 
     def requeue(self, *, limit: int = MAX_SWEPT, now: datetime, **changes: Any) -> list[int]:
-        """Release due jobs, oldest first, and return their primary keys, for the caller to queue. Needs a transaction.
+        """Release due jobs, in their turn, and return their primary keys, for the caller to queue. Needs a transaction.
 
         They are due again in a minute, so that a long queue does not get the same job with each sweep.
         """
-        due = list(self.due(now=now).order_by("next_attempt_at", "pk").values_list("pk", flat=True)[:limit])
+        due = list(self.due(now=now).in_turn().values_list("pk", flat=True)[:limit])
         # Re-check the time in the UPDATE: a worker may have claimed a row just now.
         changed = self.filter(pk__in=due, next_attempt_at__lte=now)
         fields = released(now + QUEUED_FOR) | {"lost_leases": _counted_lost_leases()}

@@ -1,5 +1,7 @@
 """Tasks and schedules of this app: load the rows, make one call."""
 
+from datetime import datetime
+
 from django.core import management
 from django.db import transaction
 from django.utils import timezone
@@ -13,7 +15,8 @@ from connector_project.operations.onboarding import activation, offboarding
 from connector_project.operations.retention import purge as retention
 from connector_project.operations.sign_in import limits
 from crm import popups
-from telephony.webhooks import process
+from telephony.models import notification_statements
+from telephony.webhooks import process, turns
 from tenants import periodic_work
 from tenants.models import Tenant
 from tenants.periodic_work import PeriodicWork
@@ -24,12 +27,14 @@ DELETE_OFFBOARDED = "connector_project.operations.tasks.delete_offboarded_data"
 
 
 def process_notification(notification_id: int) -> None:
-    """Process one webhook; if it rings, answers or ends a call, open or close its pop-ups."""
+    """Process stored webhooks in turns of the tenants; the given one only woke this task up."""
+    turns.work_off(notification_id, _process_claim)
+
+
+def process_late_notification(notification_id: int) -> None:
+    """Process one webhook that was missed, or failed before."""
     now = timezone.now()
-    if processed := process.process(notification_id, now=now):
-        stored, event = processed
-        outcome = popups.apply(stored.tenant, event, received_at=stored.received_at, now=now)
-        process.finish(stored, outcome)
+    _finish(process.process(notification_id, now=now), now=now)
 
 
 def run_activation_step(tenant_id: int) -> None:
@@ -109,6 +114,20 @@ def clear_sessions() -> None:
 CHECKS = PeriodicWork(task=runner.TASK, minutes=360, clients=Tenant.objects.live)
 TRAFFIC_PROFILES = PeriodicWork(task=traffic_profile.TASK, minutes=1440, clients=Tenant.objects.live)
 PERIODIC_WORK = (CHECKS, TRAFFIC_PROFILES)
+
+
+def _process_claim(claim: turns.Claim) -> None:
+    now = timezone.now()
+    if stored := notification_statements.claimed(claim.pk, claim.token):
+        _finish(process.process_claimed(stored, now=now), now=now)
+
+
+def _finish(processed: process.Processed | None, *, now: datetime) -> None:
+    """If a notification rings, answers or ends a call, open or close its pop-ups."""
+    if processed:
+        stored, event = processed
+        outcome = popups.apply(stored.tenant, event, received_at=stored.received_at, now=now)
+        process.finish(stored, outcome)
 
 
 def _tenant(pk: int) -> Tenant:

@@ -1,8 +1,10 @@
 """The Notification model: each received webhook and its outcome."""
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import models
+from django.db.models.functions import RowNumber
 from django.utils.translation import gettext_lazy as _
 
 from connector_project.core.choices import Choices
@@ -21,6 +23,8 @@ POPUP_FAULTS = models.Q(
         *("UNKNOWN_EMPLOYEE", "NOT_LINKED"),
     ],
 )
+# What no worker has read or holds; a condition of an index.
+WAITING = models.Q(outcome="RECEIVED", claim_token__isnull=True)
 # The fields that processing writes; the body, the largest part of the row, is never rewritten.
 PROCESSING_FIELDS = [
     *["key", "event", "session_id", "employee_uis_id", "happened_at", "parsed_event"],
@@ -34,9 +38,9 @@ class NotificationQuerySet(LeasedQuerySet["Notification"]):
         # Queued, claimed or due: a failed one is postponed for longer.
         return self.filter(outcome=Notification.Outcome.RECEIVED, next_attempt_at__lte=now + QUEUED_FOR)
 
-    def kept_events(self, tenant: Tenant, session_id: int) -> "NotificationQuerySet":
-        """Return the notifications of a call whose events are its evidence."""
-        return self.filter(tenant=tenant, session_id=session_id, parsed_event__isnull=False)
+    def kept_events(self, tenant_id: Any, session_id: Any) -> "NotificationQuerySet":
+        """Return the notifications of a call whose events are its evidence; also with placeholders."""
+        return self.filter(tenant=tenant_id, session_id=session_id, parsed_event__isnull=False)
 
     def supersede(self) -> None:
         """Let the events of these be evidence no longer; what was done for them stays. Needs a transaction."""
@@ -51,6 +55,12 @@ class NotificationQuerySet(LeasedQuerySet["Notification"]):
         """Return processed notifications of a ringing phone whose pop-up has not been opened in time."""
         ringing = self.filter(outcome=Notification.Outcome.QUEUED, event__in=[Event.WAITING, Event.OUTGOING])
         return ringing.filter(received_at__lt=now - POPUP_TTL)
+
+    def in_turn(self) -> "NotificationQuerySet":
+        """Order by turns of the tenants: the oldest of each, then the second of each, and so on."""
+        oldest_first = ["next_attempt_at", "pk"]
+        turn = models.Window(RowNumber(), partition_by="tenant", order_by=oldest_first)
+        return self.annotate(turn=turn).order_by("turn", *oldest_first)
 
     def with_related(self) -> "NotificationQuerySet":
         """Join the tenant with both connections and the rules."""
@@ -145,6 +155,9 @@ class Notification(LeasedJob):
                 name="notification_pending",
                 condition=models.Q(next_attempt_at__isnull=False),
             ),
+            # Those that wait for their first worker, and those that one has: `webhooks.turns`.
+            models.Index(fields=["tenant", "received_at", "id"], name="notification_waiting", condition=WAITING),
+            models.Index(fields=["tenant"], name="notification_claimed", condition=models.Q(claim_token__isnull=False)),
             models.Index(fields=["-received_at", "-id"], name="notification_newest"),
             models.Index(
                 fields=["repeat_window"],

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
-from django.db.models import Exists, Subquery
 from structlog.contextvars import bind_contextvars
 
 from connector_project.core import logging
@@ -13,7 +12,7 @@ from connector_project.core.task_queue import Queue, enqueue, room
 from connector_project.core.transactions import atomic, is_conflict
 from telephony import task_names
 from telephony.calls import apply_event, stored_events
-from telephony.models import Notification
+from telephony.models import Notification, notification_statements
 from telephony.models.notification import PROCESSING_FIELDS
 from telephony.uis import webhooks
 from telephony.uis.types import (
@@ -25,9 +24,8 @@ from telephony.uis.types import (
     RingingEvent,
     Unreadable,
 )
-from telephony.webhooks import erased_events, sources
+from telephony.webhooks import erased_events, sources, turns
 
-LEASE = timedelta(minutes=1)  # longer than a task of the fast queue may run
 LATE_QUEUE: Queue = "default"
 # A row that breaks our code must not be retried every minute.
 RETRY_AFTER = timedelta(minutes=5)
@@ -62,16 +60,20 @@ class Postponed:
 
 Outcome = Done | Dropped | Postponed
 DONE = Done()
+Processed = tuple[Notification, CallEvent]
 
 
-def process(notification_id: int, *, now: datetime) -> tuple[Notification, CallEvent] | None:
-    """Claim, parse and apply a notification; return it with its event if pop-ups are now to be opened or closed.
+def process(notification_id: int, *, now: datetime) -> Processed | None:
+    """Claim a notification that a wake-up missed, or one to try again, and process it as `process_claimed` does."""
+    stored = Notification.objects.with_related().claim_one(notification_id, lease=turns.LEASE, now=now)
+    return process_claimed(stored, now=now) if stored else None
+
+
+def process_claimed(stored: Notification, *, now: datetime) -> Processed | None:
+    """Parse and apply a notification; return it with its event if pop-ups are now to be opened or closed.
 
     What becomes of them is for `finish`. Never raises because of one row: it is logged, and retried later.
     """
-    stored = Notification.objects.with_related().claim_one(notification_id, lease=LEASE, now=now)
-    if stored is None:
-        return None
     bind_contextvars(tenant=stored.tenant.slug, notification=stored.pk)
     if stored.lost_leases >= MAX_LOST_LEASES:
         _give_up(stored)
@@ -123,7 +125,7 @@ def enqueue_due(*, now: datetime) -> int:
     )
     due = Notification.objects.requeue(limit=room(LATE_QUEUE), now=now)
     for pk in due:
-        enqueue(task_names.PROCESS_NOTIFICATION, pk, queue=LATE_QUEUE)
+        enqueue(task_names.PROCESS_LATE_NOTIFICATION, pk, queue=LATE_QUEUE)
     return len(due)
 
 
@@ -158,7 +160,7 @@ def _reprocess(stored: Notification, *, event: str, now: datetime) -> bool:
     if fresh.outcome == State.QUEUED:
         fresh.release(now)
         fresh.save(update_fields=released(now))
-        enqueue(task_names.PROCESS_NOTIFICATION, fresh.pk, queue=LATE_QUEUE)
+        enqueue(task_names.PROCESS_LATE_NOTIFICATION, fresh.pk, queue=LATE_QUEUE)
     return fresh.outcome != State.UNREADABLE
 
 
@@ -227,14 +229,13 @@ def _store_event(stored: Notification, event: CallEvent) -> None:
 
 def _is_repeat(stored: Notification, parsed: ParsedWebhook) -> bool:
     """Whether it was processed before; for an event, the oldest that it supersedes is dropped. One query."""
-    rows = Notification.objects
-    repeated = Exists(rows.filter(tenant=stored.tenant, key=parsed.key).exclude(pk=stored.pk))
     if isinstance(parsed, Unreadable):
-        return bool(rows.filter(pk=stored.pk).values_list(repeated, flat=True).get())
-    kept = rows.kept_events(stored.tenant, parsed.session_id).filter(event=parsed.event)
-    limit = stored_events.KEPT[parsed.event]
-    oldest = Subquery(kept.order_by("-pk").values("pk")[limit - 1 : limit])
-    is_repeat, superseded = rows.filter(pk=stored.pk).values_list(repeated, oldest).get()
+        return notification_statements.is_repeated(stored, parsed.key)
+    session_id, event, limit = parsed.session_id, parsed.event, stored_events.KEPT[parsed.event]
+    is_repeat, superseded = notification_statements.find_repeated_and_superseded(
+        stored, parsed.key, session_id=session_id, event=event, limit=limit
+    )
     if superseded:
+        kept = Notification.objects.kept_events(stored.tenant_id, session_id).filter(event=event)
         kept.filter(pk__lte=superseded).supersede()
-    return bool(is_repeat)
+    return is_repeat

@@ -1,54 +1,177 @@
-"""From a ringing call to the request to the CRM that opens the pop-up."""
+"""From a ringing call to the request to the CRM that opens the pop-up: alone, beside a backlog, and beside a flood."""
 
+import http.client
+import itertools
+import json
+import random
+import threading
 import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
 from datetime import datetime
 from statistics import median, quantiles
+from urllib.parse import urlsplit
 
 from tests.bench.figures import Figure
 from tests.processes.installation import Installation
-from tests.simulator.fixtures import IVAN
+from tests.simulator.fixtures import IVAN, NUMBER
 
-RINGS = 200
 PORT = 18420
 # variant -> its name, the targets of median and 99th percentile in milliseconds
 VARIANTS = {"sqlite": ("SQLite", 50.0, 100.0), "redis": ("PostgreSQL + Redis", 15.0, 60.0)}
+WORKERS = 4  # of each cluster, as installed
+RINGS, PAUSE_SECONDS = 200, 0.05
+TENANTS, RINGS_PER_SECOND, LOAD_SECONDS, UPLOADS = 200, 50, 8, 10_000
+# As many as no limit refuses; the others ring while these wait.
+FLOOD, OTHERS = 500, 50
+SLOWDOWN = 1.5
+SENDERS = 4
 
 
-def measure() -> list[Figure]:
+@dataclass(frozen=True)
+class Ring:
+    """One ringing phone of one client."""
+
+    client: int
+    session: int
+
+
+def measure() -> Iterator[Figure]:
     """Measure both variants."""
-    return [figure for variant in VARIANTS for figure in _measure(variant)]
+    for variant in VARIANTS:
+        yield from _measure(variant)
 
 
-def _measure(variant: str) -> list[Figure]:
-    installation = Installation(PORT, variant=variant)
+def _measure(variant: str) -> Iterator[Figure]:
+    name, p50, p99 = VARIANTS[variant]
+    is_large = variant == "redis"
+    clients = 1 + (TENANTS if is_large else OTHERS)
+    installation = Installation(PORT, variant=variant, clients=clients, workers=WORKERS)
     try:
         installation.set_up()
-        durations = _popup_latency(installation)
+        installation.add_clients(clients)
+        hooks = [str(installation.ask("hook", client)) for client in range(clients)]
+        bench = _Bench(installation, hooks, name)
+        bench.warm_up()
+        light = bench.light()
+        yield bench.figure("ring to CRM request, p50", median(light), target=p50)
+        yield bench.figure("ring to CRM request, p99", _p99(light), target=p99)
+        if is_large:
+            loaded = bench.loaded()
+            yield bench.compared(f"{RINGS_PER_SECOND} rings/s, {UPLOADS:,} uploads waiting, p99", loaded, light)
+        flooded = bench.flooded()
+        yield bench.compared(f"rings of {OTHERS} tenants beside a flood, p99", flooded, light)
+        lost = OTHERS - len(flooded)
+        yield Figure(name="pop-ups lost beside a flood", variant=name, value=lost, unit="pop-ups", target=0)
     finally:
         installation.tear_down()
-    name, p50, p99 = VARIANTS[variant]
-    return [
-        Figure(name="ring to CRM request, p50", variant=name, value=median(durations), unit="ms", target=p50),
-        Figure(
-            name="ring to CRM request, p99",
-            variant=name,
-            value=quantiles(durations, n=100)[98],
-            unit="ms",
-            target=p99,
-        ),
-    ]
 
 
-def _popup_latency(installation: Installation) -> list[float]:
-    """Play ringing calls; return the times from the stored notification to the CRM's event in milliseconds."""
-    installation.order("reset")
-    for _ring in range(RINGS):
-        installation.play("ring", employees=[IVAN])
-        time.sleep(0.02)
-    installation.until(lambda state: len(state["crm"]["events"]) >= RINGS, "all pop-ups")
-    received = installation.ask("received", "waiting")
-    return [
-        1000
-        * (datetime.fromisoformat(event["at"]).timestamp() - received[event["callExternalId"].removeprefix("uis-")])
-        for event in installation.state()["crm"]["events"]
-    ]
+class _Bench:
+    def __init__(self, installation: Installation, hooks: Sequence[str], variant: str) -> None:
+        self._installation, self._hooks, self._variant = installation, hooks, variant
+        self._sessions = itertools.count(7_000_000_000)
+
+    def figure(self, name: str, value: float, *, target: float) -> Figure:
+        return Figure(name=name, variant=self._variant, value=value, unit="ms", target=target)
+
+    def compared(self, name: str, values: Sequence[float], light: Sequence[float]) -> Figure:
+        limit = {"limit": _p99(light), "limit_name": "light load, p99", "target": SLOWDOWN}
+        return Figure(name=name, variant=self._variant, value=_p99(values), unit="ms", **limit)  # type: ignore[arg-type]
+
+    def warm_up(self) -> None:
+        """Let each worker ring once: what it reads once is no part of a ring."""
+        self._send(self._rings([0] * 8 * WORKERS), seconds=2)
+        time.sleep(1)
+
+    def light(self) -> list[float]:
+        """Ring now and then."""
+        rings = self._rings([0] * RINGS)
+        for ring in rings:
+            self._post([ring])
+            time.sleep(PAUSE_SECONDS * random.uniform(0.5, 1.5))
+        return self._latencies(rings, timeout=20)
+
+    def loaded(self) -> list[float]:
+        """Ring at many clients while the workers drain a backlog."""
+        self._installation.ask("store_ready", 0, UPLOADS)
+        self._installation.ask("sweep")
+        count = RINGS_PER_SECOND * LOAD_SECONDS
+        rings = self._rings([1 + number % TENANTS for number in range(count)])
+        self._send(rings, seconds=LOAD_SECONDS)
+        return self._latencies(rings, timeout=30)
+
+    def flooded(self) -> list[float]:
+        """Ring once at each of the others while one client's notifications wait; return the others' times."""
+        flood, others = self._rings([0] * FLOOD), self._rings(range(1, OTHERS + 1))
+        flooding = threading.Thread(target=self._send, args=(flood,))
+        flooding.start()
+        time.sleep(1)
+        self._send(others)
+        flooding.join()
+        return self._latencies(others, timeout=30)
+
+    def _rings(self, clients: Iterable[int]) -> list[Ring]:
+        return [Ring(client, next(self._sessions)) for client in clients]
+
+    def _send(self, rings: Sequence[Ring], *, seconds: float = 0.0) -> None:
+        """Post the rings from several threads, evenly within so many seconds, or as fast as they are taken."""
+        started_at, interval = time.monotonic(), seconds / len(rings)
+
+        def send(first: int) -> None:
+            own = rings[first::SENDERS]
+            due = [started_at + interval * number for number in range(first, len(rings), SENDERS)]
+            self._post(own, due=due)
+
+        threads = [threading.Thread(target=send, args=(first,)) for first in range(SENDERS)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    def _post(self, rings: Sequence[Ring], *, due: Sequence[float] = ()) -> None:
+        address = urlsplit(self._hooks[0])
+        with closing(http.client.HTTPConnection(address.hostname or "", address.port, timeout=30)) as connection:
+            for ring, at in itertools.zip_longest(rings, due, fillvalue=0.0):
+                assert isinstance(ring, Ring)
+                time.sleep(max(0.0, float(at) - time.monotonic()))
+                path = urlsplit(self._hooks[ring.client]).path
+                connection.request("POST", path, _body(ring), {"Content-Type": "application/json"})
+                answer = connection.getresponse()
+                answer.read()
+                if answer.status != 200:
+                    raise RuntimeError(f"a notification was answered with {answer.status}")
+
+    def _latencies(self, rings: Sequence[Ring], *, timeout: float) -> list[float]:
+        """Return the milliseconds from each stored notification to its request, of those that arrive in time."""
+        ends_at, clients = time.monotonic() + timeout, sorted({ring.client for ring in rings})
+        wanted = {f"uis-{ring.session}" for ring in rings}
+        while True:
+            events = [event for client in clients for event in self._installation.state(client)["crm"]["events"]]
+            shown = {event["callExternalId"]: event["at"] for event in events if event["callExternalId"] in wanted}
+            if len(shown) == len(wanted) or time.monotonic() > ends_at:
+                break
+            time.sleep(0.5)
+        received = self._installation.ask("received", "waiting")
+        return [
+            1000 * (datetime.fromisoformat(at).timestamp() - received[name.removeprefix("uis-")])
+            for name, at in shown.items()
+        ]
+
+
+def _body(ring: Ring) -> bytes:
+    return json.dumps(
+        {
+            "event": "waiting",
+            "call_session_id": ring.session,
+            "contact_phone_number": f"7999{ring.session % 10_000_000:07d}",
+            "virtual_phone_number": NUMBER,
+            "direction": "in",
+            "employee_id": IVAN,
+        }
+    ).encode()
+
+
+def _p99(values: Sequence[float]) -> float:
+    return quantiles(values, n=100)[98]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from telephony import tasks
 from telephony.calls import apply_event, steps
 from telephony.models import Call, CallLogEntry, FailureReason, Notification, Step
-from telephony.webhooks import process, receive
+from telephony.webhooks import process, receive, turns
 from tenants.models import Employee, TransferRules
 from tests import task_queue
 from tests.conftest import ANNA, CONTACT, IVAN, NUMBER, PETR
@@ -440,11 +440,12 @@ def test_call_of_an_unknown_employee_is_uploaded_without_a_manager(tenant, pbx, 
 
 
 def test_missed_call_waits_for_a_notification_that_no_worker_has_read_yet(tenant, pbx, crm, advance, notify, clock):
-    """The task of a ring was lost; without it the call would go to the wrong manager."""
+    """The worker of a ring was killed; without it the call would go to the wrong manager."""
     call = pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN, PETR])
     started_at = timezone.now()
     notify(call.notification("waiting", employee_id=IVAN, at=started_at))
     notify(call.notification("waiting", employee_id=PETR, at=started_at + timedelta(seconds=1)), works=False)
+    assert turns.claim_next(now=timezone.now())
     task_queue.lose()
     notify(dict(call.notification("lost_call"), employee_ids=[]))
     advance(10)

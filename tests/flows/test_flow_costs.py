@@ -6,6 +6,7 @@ one where people have typed a number `core.typed_numbers`.
 One call of each pop-up and record asks whose an extension is in the CRM; one module of the sync, whether ours is on.
 One module of the missed call decides whether there may be a voice mail, one of each command what it asks for.
 One module writes each entry of the queue, by one call (`core.queue_entry`): django-q2's function costs more.
+Three modules of each notification are the turns of the clients, and the compiled statements that it passes.
 Three modules of each request keep it with its answer (`telephony.outgoing_requests`, six calls).
 `core.compiled_queries` runs queries as Django does, whose calls do not count either.
 """

@@ -282,6 +282,7 @@ def _kill_at_request(world: World, run: Callable[[], object]) -> None:
 
 
 NONE, UIS, CRM, RECEIVER = frozenset[str](), frozenset({"UIS"}), frozenset({"CRM"}), frozenset({"receiver"})
+NOTIFICATION_TASKS = (task_names.PROCESS_NOTIFICATION, task_names.PROCESS_LATE_NOTIFICATION)
 CALL_TASKS = (task_names.EVALUATE, task_names.FETCH_LEGS, task_names.RESOLVE_OWNERS, task_names.UPLOAD_CALLS)
 Step, Kind = Activation.Step, BulkAction.Kind
 
@@ -310,11 +311,11 @@ STATES: dict[str, State] = {
     ),
     "Call READY": State(ready, CALL_TASKS[3:], CRM, ("calls/upload",), "crm.uploads._upload", (Call, "recording_url")),
     "Notification RECEIVED": State(
-        received, (task_names.PROCESS_NOTIFICATION,), CRM, ("call/event",), "telephony.webhooks.process._apply"
+        received, NOTIFICATION_TASKS, CRM, ("call/event",), "telephony.webhooks.process._apply"
     ),
-    "Notification QUEUED": State(queued, (task_names.PROCESS_NOTIFICATION,), CRM, ("call/event",), "crm.popups._open"),
-    "Popup OPENING": State(opening, (task_names.PROCESS_NOTIFICATION,), CRM, ("call/event",), "crm.popups._open"),
-    "Popup OPEN": State(open_popup, (task_names.PROCESS_NOTIFICATION,), CRM, ("call/event",), "crm.popups._close"),
+    "Notification QUEUED": State(queued, NOTIFICATION_TASKS, CRM, ("call/event",), "crm.popups._open"),
+    "Popup OPENING": State(opening, NOTIFICATION_TASKS, CRM, ("call/event",), "crm.popups._open"),
+    "Popup OPEN": State(open_popup, NOTIFICATION_TASKS, CRM, ("call/event",), "crm.popups._close"),
     "Popup, call over, OPEN": State(
         ended_popup,
         (task_names.CLOSE_POPUPS,),

@@ -1,0 +1,160 @@
+"""Which notification a worker processes next: the oldest that waits of the tenant whose turn it is.
+
+The task of a stored webhook is only a wake-up: what it processes is read from the rows, so a tenant that floods us
+delays nobody else. Each worker process goes round the tenants by itself. There is a wake-up for each row, so none is
+forgotten; what a lost one leaves is made up for by the next wake-up, and by the sweep.
+"""
+
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import connection, transaction
+from django.utils import timezone
+
+from connector_project.core.jobs import CLOCKS_APART, QUEUED_FOR, worker_name
+from connector_project.core.task_queue import EXPIRES_AFTER, Queue, enqueue
+from telephony import task_names
+
+QUEUE: Queue = "fast"
+LEASE = timedelta(minutes=1)  # longer than a task of the fast queue may run
+# What has waited for longer is left to the sweep, as the queue drops its entry.
+LIVE_FOR = EXPIRES_AFTER[QUEUE]
+# A worker that has held a notification for longer is dead, or does not wait for the CRM: it counts no more.
+HELD_FOR = timedelta(seconds=10)
+# A wake-up that gets another notification than its own takes one more: an earlier wake-up may have been lost.
+MAX_TURNS = 2
+# A task that goes on for longer leaves the rest to a new one: the queue kills those that run too long.
+MAX_SECONDS = 5.0
+# The wake-up that belongs to no notification: it goes on until none waits.
+UNTIL_NONE_WAITS = 0
+# More than there are workers: a try fails only if another worker was faster.
+MAX_TRIES = 100
+
+_WAITS = "claim_token IS NULL AND outcome = 'RECEIVED'"
+_IS_LIVE = f"{_WAITS} AND received_at > %(since)s AND next_attempt_at <= %(until)s"
+_NEXT_TENANT = f"""
+    (SELECT tenant_id FROM telephony_notification WHERE {_WAITS} AND tenant_id > {{after}} ORDER BY tenant_id LIMIT 1)
+"""  # noqa: S608 -- nothing of it is input
+_COUNT_HELD = """
+    (SELECT COUNT(*) FROM telephony_notification held
+     WHERE held.tenant_id = {row}.tenant_id AND held.id <> {row}.id
+       AND held.claim_token IS NOT NULL AND held.next_attempt_at > %(held_until)s)
+"""
+# The conditions are checked again for the chosen row: another worker may have claimed, and even finished it. COALESCE
+# keeps PostgreSQL from looking for the row among all that wait, where it believes that there are few.
+_CLAIM = f"""
+UPDATE telephony_notification
+SET claim_token = %(token)s, claimed_by = %(worker)s, attempts = attempts + 1, next_attempt_at = %(lease)s
+WHERE id = (
+    SELECT id FROM telephony_notification
+    WHERE tenant_id = COALESCE({_NEXT_TENANT.format(after="%(after)s")}, {_NEXT_TENANT.format(after="0")})
+      AND {_IS_LIVE}
+    ORDER BY received_at, id LIMIT 1
+) AND claim_token IS NULL AND COALESCE(outcome, '') = 'RECEIVED'
+  AND {_COUNT_HELD.format(row="telephony_notification")} < %(share)s
+RETURNING id, tenant_id, {_COUNT_HELD.format(row="telephony_notification")}
+"""  # noqa: S608 -- as above
+# One step for each tenant, however many rows each of them has.
+_FIND_TENANT = f"""
+WITH RECURSIVE turn(tenant_id) AS (
+    SELECT {_NEXT_TENANT.format(after="0")}
+    UNION ALL SELECT {_NEXT_TENANT.format(after="turn.tenant_id")} FROM turn WHERE turn.tenant_id IS NOT NULL
+), found(tenant_id, id) AS (
+    SELECT tenant_id, (SELECT id FROM telephony_notification waiting
+        WHERE waiting.tenant_id = turn.tenant_id AND {_IS_LIVE} ORDER BY received_at, id LIMIT 1)
+    FROM turn WHERE tenant_id IS NOT NULL
+)
+SELECT tenant_id FROM found WHERE id IS NOT NULL AND {_COUNT_HELD.format(row="found")} < %(share)s
+ORDER BY tenant_id <= %(after)s, tenant_id LIMIT 1
+"""  # noqa: S608 -- as above
+
+_last_tenant_id = 0  # how far this process has come in its way round the tenants
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A notification that this worker holds; `fills_share`: its tenant has no more workers now."""
+
+    pk: int
+    token: uuid.UUID
+    fills_share: bool
+
+
+def work_off(notification_id: int, handle: Callable[[Claim], None]) -> None:
+    """Process what waits, in turns: usually only the notification that the wake-up was queued for.
+
+    Wake-ups for a tenant that has its share of the workers find nothing, so who took the last of the share goes on
+    until nothing waits.
+    """
+    goes_on, ends_at = notification_id == UNTIL_NONE_WAITS, time.monotonic() + MAX_SECONDS
+    turns = 0
+    while claim := claim_next(now=timezone.now()):
+        turns, goes_on = turns + 1, goes_on or claim.fills_share
+        try:
+            handle(claim)
+        except BaseException:
+            if goes_on:
+                _wake_up()
+            raise
+        if goes_on and time.monotonic() > ends_at:
+            return _wake_up()
+        if not goes_on and (claim.pk == notification_id or turns == MAX_TURNS):
+            return None
+    return None
+
+
+def claim_next(*, now: datetime) -> Claim | None:
+    """Claim the oldest live notification of the next tenant that has not its share of the workers; None if none waits.
+
+    Of two workers that want the same row one gets it, and the other tries again: so a share is never exceeded.
+    """
+    global _last_tenant_id
+    values, after = _values(now), _last_tenant_id
+    for _try in range(MAX_TRIES):
+        if claimed := _fetch(_CLAIM, values | {"after": after}):
+            pk, _last_tenant_id, held = claimed
+            return Claim(pk, uuid.UUID(str(values["token"])), fills_share=held + 1 >= values["share"])
+        # Nothing waits, the next tenant may have no worker now, or another worker was faster.
+        found = _fetch(_FIND_TENANT, values | {"after": after})
+        if found is None:
+            return None
+        after = found[0] - 1
+    return None
+
+
+def workers_of_one_tenant() -> int:
+    """Return how many workers one tenant may have: one is left to the others, if a CRM holds all that it can get."""
+    workers: int = settings.Q_CLUSTER["ALT_CLUSTERS"][QUEUE]["workers"]
+    return max(1, workers - 1)
+
+
+def _values(now: datetime) -> dict[str, Any]:
+    moments = {
+        "since": now - LIVE_FOR,
+        "until": now + QUEUED_FOR + CLOCKS_APART,
+        "lease": now + LEASE,
+        "held_until": now + LEASE - HELD_FOR,
+    }
+    adapted = {name: connection.ops.adapt_datetimefield_value(moment) for name, moment in moments.items()}
+    token = uuid.uuid4()
+    return adapted | {
+        "token": token if connection.features.has_native_uuid_field else token.hex,
+        "worker": worker_name(),
+        "share": workers_of_one_tenant(),
+    }
+
+
+def _fetch(sql: str, values: dict[str, Any]) -> Any:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, values)
+        return cursor.fetchone()
+
+
+def _wake_up() -> None:
+    with transaction.atomic():
+        enqueue(task_names.PROCESS_NOTIFICATION, UNTIL_NONE_WAITS, queue=QUEUE)
