@@ -101,8 +101,8 @@ def flows(client, tenant, pbx, crm, notify, run_queue):
     ("flow", "modules", "calls"),
     [
         ("ringing", 35, 52),
-        ("missed", 49, 102),
-        ("answered", 59, 156),
+        ("missed", 49, 108),
+        ("answered", 59, 159),
         ("click", 20, 33),
         ("status", 20, 27),
         ("sync", 31, 92),
