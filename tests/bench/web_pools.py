@@ -48,9 +48,13 @@ def web_server(variant: str, more_env: Mapping[str, str] | None = None) -> Itera
                 stack.callback(server.remove)
                 server.set_up()
             env |= {"DATABASE_URL": postgres.url, "REDIS_URL": redis.url}
-        built = WebServer(Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="connector-"))), env)
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="connector-")))
+        for part in ("prepared", "server"):
+            (directory / part).mkdir()
+        prepared = Prepared(directory / "prepared", env)
+        prepared.create()
+        built = WebServer(directory / "server", prepared)
         stack.callback(built.children.stop)
-        built.set_up()
         yield built
 
 

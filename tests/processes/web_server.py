@@ -38,6 +38,7 @@ class Prepared:
     """A database with a client, who is not activated, and a superuser; servers start with copies of it."""
 
     directory: Path
+    more_env: Mapping[str, str] = field(default_factory=dict)  # with DATABASE_URL it is there, and not copied
     hook: str = field(default="", init=False)
     secrets: Mapping[str, str] = field(init=False, repr=False)
 
@@ -53,7 +54,7 @@ class Prepared:
 
     def create(self) -> None:
         """Create it. Raises EnvironmentFailure."""
-        children = Children(self.directory, _env(self.secrets, self.database))
+        children = Children(self.directory, _env(self.secrets, self.database) | self.more_env)
         try:
             output = children.run("prepare", "manage.py", "shell", "-c", _PREPARE, stdin="uis-key\ncrmKey\n")
         finally:
@@ -73,8 +74,9 @@ class WebServer:
 
     def __post_init__(self) -> None:
         self.uploads.mkdir()
-        shutil.copy(self.prepared.database, self.database)
-        own = {"TMPDIR": str(self.uploads), "PYTHONUNBUFFERED": "1", **self.more_env}
+        if self.prepared.database.exists():
+            shutil.copy(self.prepared.database, self.database)
+        own = {"TMPDIR": str(self.uploads), "PYTHONUNBUFFERED": "1", **self.prepared.more_env, **self.more_env}
         self.children = Children(self.directory, _env(self.prepared.secrets, self.database) | own)
 
     @property
