@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.bench.load import call_ends, send
 from tests.ports import free_port
 from tests.processes.servers import Postgres, Redis
-from tests.processes.web_server import TIMEOUT_SECONDS, WebServer
+from tests.processes.web_server import TIMEOUT_SECONDS, Prepared, WebServer
 from tests.simulator.processes import Children, EnvironmentFailure
 
 # variant -> its name

@@ -54,7 +54,7 @@ class Prepared:
 
     def create(self) -> None:
         """Create it. Raises EnvironmentFailure."""
-        children = Children(self.directory, _env(self.secrets, self.database) | self.more_env)
+        children = Children(self.directory, {**_env(self.secrets, self.database), **self.more_env})
         try:
             output = children.run("prepare", "manage.py", "shell", "-c", _PREPARE, stdin="uis-key\ncrmKey\n")
         finally:
