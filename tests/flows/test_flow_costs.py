@@ -101,12 +101,12 @@ def flows(client, tenant, pbx, crm, notify, run_queue):
 @pytest.mark.parametrize(
     ("flow", "modules", "calls"),
     [
-        ("ringing", 31, 39),
-        ("missed", 46, 91),
-        ("answered", 57, 134),
-        ("click", 22, 35),
-        ("status", 22, 29),
-        ("sync", 31, 87),
+        ("ringing", 33, 45),
+        ("missed", 48, 97),
+        ("answered", 60, 138),
+        ("click", 21, 31),
+        ("status", 21, 25),
+        ("sync", 31, 83),
     ],
 )
 def test_flow_crosses_no_more_modules_than_now(flows, flow, modules, calls):
