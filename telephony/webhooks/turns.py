@@ -8,7 +8,7 @@ forgotten; what a lost one leaves is made up for by the next wake-up, and by the
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -81,7 +81,7 @@ class Claim:
     """A notification that this worker holds; `fills_share`: its tenant has no more workers now."""
 
     pk: int
-    token: uuid.UUID
+    token: uuid.UUID = field(repr=False)
     fills_share: bool
 
 

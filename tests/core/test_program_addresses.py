@@ -31,7 +31,7 @@ def is_for_programs():
     middleware.for_programs = lambda _request: HttpResponse("programs")
 
     def ask(template):
-        path = addresses.PARAMETER.sub("x", template.replace("{", "<").replace("}", ">"))
+        path = re.sub(r"\{\w+\}", "x", template)
         return middleware(RequestFactory().get(path)).content == b"programs"
 
     return ask

@@ -412,7 +412,7 @@ def test_pipeline_step_has_a_fixed_query_count(
     task_queue.lose()
     with django_assert_max_num_queries(32):
         tasks.fetch_call_legs(tenant.pk)
-    with django_assert_max_num_queries(20):
+    with django_assert_max_num_queries(23):
         task_queue.drain(pick=lambda task: task.endswith("upload_calls"))
     assert len(crm.calls) == count
 

@@ -17,7 +17,7 @@ from crm.retailcrm.client import RetailCrmClient
 from telephony.models import Notification
 from telephony.webhooks import receive, turns
 from tenants.models import Tenant
-from tests import task_queue
+from tests import needs, task_queue
 from tests.conftest import CONTACT, IVAN, NUMBER
 
 MINUTE = timedelta(minutes=1)
@@ -214,6 +214,7 @@ def test_wake_up_is_left_if_the_worker_fails_that_others_counted_on(store, rings
     assert len(wake_ups()) == 1
 
 
+@needs.two_connections
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.slow
 @pytest.mark.parametrize(("workers", "at_once"), [(100, 40), (4, 3)])

@@ -22,8 +22,8 @@ LIMITS = {
     "talk_started": (13, 3),
     "talk_finished": (7, 0),
     "call_end": (17, 3),
-    "fetch_call_legs": (18, 3),
-    "upload_calls": (16, 3),
+    "fetch_call_legs": (21, 3),
+    "upload_calls": (19, 3),
 }
 
 pytestmark = pytest.mark.sql
