@@ -101,10 +101,10 @@ def flows(client, tenant, pbx, crm, notify, run_queue):
 @pytest.mark.parametrize(
     ("flow", "modules", "calls"),
     [
-        ("ringing", 33, 45),
-        ("missed", 48, 97),
-        ("answered", 60, 138),
-        ("click", 21, 31),
+        ("ringing", 33, 46),
+        ("missed", 48, 98),
+        ("answered", 60, 140),
+        ("click", 21, 32),
         ("status", 21, 25),
         ("sync", 31, 83),
     ],

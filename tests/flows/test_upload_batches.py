@@ -87,7 +87,9 @@ def test_upload_of_a_batch_has_a_fixed_statement_count(tenant, crm):
             upload(tenant)
         statements = [one["sql"] for one in queries if not one["sql"].startswith(("SAVEPOINT", "RELEASE", "BEGIN"))]
         counts.append(len(statements))
-    assert counts == [14, 17]  # After a full batch it is asked whether more waits, and whether others do.
+    one_more = connection.vendor == "sqlite"  # for the log of the request
+    # After a full batch it is asked whether more waits, and whether others do.
+    assert counts == [13 + one_more, 16 + one_more]
 
 
 @pytest.mark.one_database
