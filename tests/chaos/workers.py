@@ -146,7 +146,7 @@ class Workers:
         self.processes.run(name, run)
 
     def _on_statement(self, execute: Callable[..., Any], sql: str, params: Any, many: bool, context: Any) -> Any:
-        self.has_new_tasks = self.has_new_tasks or sql.startswith('INSERT INTO "django_q_ormq"')
+        self.has_new_tasks = self.has_new_tasks or sql.replace('"', "").startswith("INSERT INTO django_q_ormq")
         self.has_debouncing_calls = self.has_debouncing_calls or sql.startswith('INSERT INTO "telephony_call"')
         return execute(sql, params, many, context)
 
