@@ -80,6 +80,11 @@ def sweep() -> None:
     crm_tasks.enqueue_due_work()
 
 
+def give_links(kind: str) -> None:
+    """Let the CRM get this kind of recording links: "UIS" or "OURS"."""
+    TransferRules.objects.update(recording_link=TransferRules.RecordingLink[kind])
+
+
 def run(task: str) -> None:
     """Run another scheduled task, such as "telephony.reconcile"."""
     modules = {"telephony": tasks, "crm": crm_tasks, "operations": operations_tasks}
@@ -287,6 +292,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
         delete_clients,
         execute,
         sweep,
+        give_links,
         run,
         rows,
         calls,

@@ -99,6 +99,8 @@ def test_answered_killed_between_legs_and_upload(installation):
 
 @pytest.mark.exhaustive
 def test_answered_killed_while_it_waits_for_its_recording(installation):
+    """With our own link it waits for none: the link of the demonstration."""
+    installation.ask("give_links", "UIS")
     session = installation.play("answered", record_after=60)["session"]
     installation.wait_for(
         lambda: installation.ask("calls", 0).get(str(session), ["", ""])[1] == "RECORDING_NOT_READY", "the wait"
@@ -109,6 +111,7 @@ def test_answered_killed_while_it_waits_for_its_recording(installation):
     installation.until(lambda state: uploaded(state, session), "the call in the CRM")
     assert installation.state()["crm"]["calls"][0]["recordUrl"]
     check(installation, "kill -9: answered call, waiting for its recording")
+    installation.ask("give_links", "OURS")
 
 
 def test_click_killed_while_dialling_dials_once(installation):
