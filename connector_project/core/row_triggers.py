@@ -1,4 +1,4 @@
-"""Database triggers that write down each change of a table's rows, whoever makes it: `update`, `bulk_create`, raw SQL.
+"""Database triggers that write down each change of a table's rows, made in any way: `update`, `bulk_create`, raw SQL.
 
 A trigger adds a row to a table of deltas: the old values with the weight -1, the new ones with +1. The sum of the
 deltas is what the change of a count is. Adding rows needs no lock that two writers could wait for.

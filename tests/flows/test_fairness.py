@@ -80,7 +80,7 @@ def finish(pk):
 
 @pytest.mark.parametrize("place", ["first", "last"])
 def test_flood_leaves_the_others_their_turns(db, first_turn, place):
-    """Whoever rings is processed when each of the others has had one turn at most, whatever waits of the one."""
+    """A ring is processed when each of the others has had one turn at most, however much waits of the one."""
     ids = tenants(OTHERS + 1)
     flooder = ids.pop(0 if place == "first" else -1)
     flood = waiting_rows(flooder, 500)
