@@ -20,7 +20,7 @@ ROUNDS = (
 
 def measure() -> list[Figure]:
     """Add the clients with accounts of their own, begin all periodic work, and measure for a while."""
-    installation = Installation(PORT, variant="redis", clients=CLIENTS)
+    installation = Installation(PORT, is_shipped=True, variant="redis", clients=CLIENTS)
     try:
         installation.set_up()
         installation.add_idle_clients(CLIENTS)

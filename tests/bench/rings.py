@@ -47,7 +47,7 @@ def _measure(variant: str) -> Iterator[Figure]:
     name, p50, p99 = VARIANTS[variant]
     is_large = variant == "redis"
     clients = 1 + (TENANTS if is_large else OTHERS)
-    installation = Installation(PORT, variant=variant, clients=clients, workers=WORKERS)
+    installation = Installation(PORT, is_shipped=True, variant=variant, clients=clients, workers=WORKERS)
     try:
         installation.set_up()
         installation.add_clients(clients)

@@ -18,7 +18,7 @@ TIMEOUT_SECONDS = 120.0
 
 def measure() -> list[Figure]:
     """Upload the same backlog of several clients with one cluster of workers, then with two."""
-    installation = Installation(PORT, variant="redis", clients=CLIENTS)
+    installation = Installation(PORT, is_shipped=True, variant="redis", clients=CLIENTS)
     try:
         installation.set_up()
         installation.add_clients(CLIENTS)

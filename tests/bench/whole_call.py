@@ -29,7 +29,7 @@ TARGET = 60
 
 def measure() -> list[Figure]:
     """Measure the minimal view and the calls in one run."""
-    installation = Installation(PORT, variant="redis", clients=CLIENTS)
+    installation = Installation(PORT, is_shipped=True, variant="redis", clients=CLIENTS)
     try:
         installation.set_up()
         installation.add_clients(CLIENTS)

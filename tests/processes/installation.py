@@ -21,6 +21,7 @@ from tests.simulator.fixtures import CRM_KEY, NUMBER, UIS_TOKEN, SimulatedTenant
 from tests.simulator.processes import Child, EnvironmentFailure
 
 PROCESSES = ("web", "worker", "worker-fast")
+_SHIPPED = {"DJANGO_SETTINGS_MODULE": "connector_project.settings", "DEBUG": "false", "STAFF_SECOND_FACTOR": "optional"}
 LEASE_MINUTES = 4.0  # longer than any lease of the product
 
 
@@ -31,6 +32,7 @@ class Installation(Environment):
     variant: str = "sqlite"
     clients: int = 1  # the maximum; only the first one is added at the start
     workers: int = 2
+    is_shipped: bool = False  # web and workers have the product's own settings and clock, for benchmarks
     has_disk: bool = False  # SQLite on a separate disk, which can be filled
     postgres: Postgres | None = field(init=False, default=None)
     redis: Redis | None = field(init=False, default=None)
@@ -222,6 +224,9 @@ class Installation(Environment):
         elif self.has_disk:
             env |= {"DATABASE_URL": f"sqlite:///{self.directory / 'disk' / 'db.sqlite3'}"}
         return env
+
+    def _product_env(self) -> dict[str, str]:
+        return _SHIPPED if self.is_shipped else {}
 
     def _clear(self) -> None:
         if self.has_disk:

@@ -140,6 +140,10 @@ class Environment:
             "PYTHONUNBUFFERED": "1",
         }
 
+    def _product_env(self) -> dict[str, str]:
+        """Return what is set for the web process and the workers alone."""
+        return {}
+
     def _clear(self) -> None:
         """Start from an empty directory: the demonstration shows a fresh installation."""
         shutil.rmtree(self.children.directory, ignore_errors=True)
@@ -153,8 +157,8 @@ class Environment:
 
     def start_worker(self, name: str) -> None:
         """Start a worker cluster; its name determines the queue."""
-        queue = {"Q_CLUSTER_NAME": "fast"} if name.startswith("worker-fast") else None
-        self.children.start(name, MANAGE, "qcluster", env=queue)
+        queue = {"Q_CLUSTER_NAME": "fast"} if name.startswith("worker-fast") else {}
+        self.children.start(name, MANAGE, "qcluster", env=self._product_env() | queue)
 
     def start_web(self) -> None:
         bind = f"127.0.0.1:{self.port}"
@@ -162,7 +166,7 @@ class Environment:
             self.children.start("web", MANAGE, "runserver", bind)
         else:
             web = ("-m", "gunicorn", "connector_project.wsgi", "--bind", bind, "--workers", "1")
-            self.children.start("web", *web, "--graceful-timeout", "3")
+            self.children.start("web", *web, "--graceful-timeout", "3", env=self._product_env())
 
     def _add_client(self) -> None:
         """Add and activate the demo client, and set its webhook URL in the simulator."""
