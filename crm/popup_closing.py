@@ -8,13 +8,14 @@ from django.utils import timezone
 from connector_project.core import http_client, jobs, logging
 from crm import call_records, client_factory
 from crm.models import Popup, UnknownId
+from crm.popup_statements import CLOSED
 from crm.retailcrm.payloads import EventType, Hangup
 from crm.retailcrm.types import EventAnswer
 from telephony.models import Notification
 from telephony.webhooks.process import DONE, Dropped, Outcome, Postponed
 from tenants.models import Tenant
 
-Reason, State = Notification.Reason, Popup.State
+Reason = Notification.Reason
 
 logger = logging.logger(__name__)
 
@@ -50,9 +51,7 @@ def _send_hangup(popups: Sequence[Popup], hangup: Hangup) -> EventAnswer:
     """Send one hangup event for all pop-ups of a call."""
     client = client_factory.crm_client(popups[0].tenant.crm, is_live=True)
     answer = client.send_event(call_records.event(EventType.HANGUP, popups, hangup=hangup))
-    Popup.objects.filter(pk__in=[popup.pk for popup in popups]).update(
-        state=State.CLOSED, hangup=hangup.value, closed_at=timezone.now(), close_by=None, closing_until=None
-    )
+    CLOSED.run(pks=[popup.pk for popup in popups], hangup=hangup.value, now=timezone.now())
     return answer
 
 

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from connector_project.core import http_client
+from connector_project.core.compiled_queries import save_columns
 from crm import call_records, client_factory, popup_closing, popup_ends
 from crm.models import Popup
 from crm.models.popup import CLOSE_WITHIN
-from crm.popup_statements import SHOWN
+from crm.popup_statements import NEW, SHOWN
 from crm.retailcrm.client import EVENT_RIGHT
 from crm.retailcrm.payloads import EventType, Hangup
 from telephony import outgoing_requests
@@ -166,14 +166,13 @@ def _create(
         "sent_at": now,
         "accepted_at": None,
     }
-    try:
-        with transaction.atomic():
-            return Popup.objects.create(**key, **values)
-    except IntegrityError:
-        # The same employee's phone rings again: open the pop-up again only if it has been closed.
-        closed = Popup.objects.filter(**key, state__in=[State.CLOSED, State.FAILED])
-        is_ours = closed.update(**values, hangup="", closed_at=None, close_by=None, closing_until=None) == 1
-        return Popup.objects.select_related("employee", "tenant__crm").get(**key) if is_ours else None
+    popup = Popup(**key, **values)
+    if NEW.insert_new([popup]):
+        return popup
+    # The same employee's phone rings again: open the pop-up again only if it has been closed.
+    closed = Popup.objects.filter(**key, state__in=[State.CLOSED, State.FAILED])
+    is_ours = closed.update(**values, hangup="", closed_at=None, close_by=None, closing_until=None) == 1
+    return Popup.objects.select_related("employee", "tenant__crm").get(**key) if is_ours else None
 
 
 def _send(popup: Popup, *, now: datetime) -> Outcome:
@@ -186,12 +185,12 @@ def _send(popup: Popup, *, now: datetime) -> Outcome:
     except http_client.RemoteError as exc:
         popup.tenant.crm.record_denial(exc, now=now)
         popup.state, popup.detail = State.FAILED, str(exc)
-        popup.save(update_fields=SENT_FIELDS)
+        save_columns(popup, SENT_FIELDS)
         return Dropped(Reason.CRM_FAILED, str(exc))
     popup.state = State.OPEN
     popup.accepted_at = popup.sent_at + timedelta(seconds=time.monotonic() - started)
     popup.unknown = [*answer.unknown_codes, *answer.unknown_users]
-    popup.save(update_fields=SENT_FIELDS)
+    save_columns(popup, SENT_FIELDS)
     # The call may have ended while the request was running: whichever task is last closes the pop-up.
     _close_if_obsolete(popup, now=now)
     if popup.unknown:

@@ -3,6 +3,7 @@
 Polling is not kept: lists, reports of whole periods, statuses, checks.
 """
 
+import functools
 import re
 import time
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,7 @@ from django.utils import timezone
 from connector_project.core import exchanges, logging, transactions
 from connector_project.core.compiled_queries import CompiledInsert
 from connector_project.core.exchanges import Exchange
+from connector_project.core.prepared_statements import Given, Statement
 from telephony.models import OutgoingRequest, RequestedCall
 from telephony.models.outgoing_request import LONGEST_METHOD
 from telephony.uis.recordings import RECORD_FIELDS
@@ -26,7 +28,7 @@ _requests, _calls = CompiledInsert(OutgoingRequest), CompiledInsert(RequestedCal
 _WITH_CALLS = """
 WITH kept AS ({request})
 INSERT INTO telephony_requestedcall (tenant_id, request_id, session_id)
-SELECT %s, kept.id, session_id FROM kept, unnest(%s::bigint[]) AS session_id
+SELECT %s::bigint, kept.id, session_id FROM kept, unnest(%s::bigint[]) AS session_id
 """
 
 
@@ -78,9 +80,14 @@ def _store_all(rows: Sequence[OutgoingRequest], sessions: Sequence[int]) -> None
 
 def _store_one(row: OutgoingRequest, sessions: Sequence[int]) -> None:
     """Store one exchange and the calls it is about, in one statement."""
-    sql, params = _requests.statement([row])
+    insert, values = _requests.statement([row])
     with connection.cursor() as cursor:
-        cursor.execute(_WITH_CALLS.format(request=sql), [*params, row.tenant_id, list(sessions)])
+        _with_calls(insert).execute(cursor, dict(enumerate([*values, row.tenant_id, list(sessions)])))
+
+
+@functools.cache
+def _with_calls(insert: Statement) -> Statement:
+    return Statement(_WITH_CALLS.format(request=insert.sql), [Given(place) for place in range(len(insert.params) + 2)])
 
 
 def _row(tenant_id: int, one: Exchange, command_id: int | None) -> OutgoingRequest:

@@ -8,16 +8,20 @@ Only for the hottest paths. A query is written as a QuerySet with placeholders f
 The function that builds it runs once for each database and length of lists; it must not depend on anything else.
 """
 
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Generic, TypeVar
 
 from django.core.exceptions import ObjectDoesNotExist
-from django.db import connection, models
+from django.db import DatabaseError, connection, models
+from django.db.backends.utils import CursorWrapper
 from django.db.models.query import ModelIterable, get_related_populators
 from django.db.models.sql import UpdateQuery
 from django.db.transaction import TransactionManagementError
+
+from connector_project.core.prepared_statements import Given, Statement
 
 Row = TypeVar("Row")
 Item = tuple[str, int]  # the name of a list, and which value of it
@@ -37,6 +41,11 @@ class Placeholder(models.Expression):
         """Return the value as the database adapter takes it."""
         value = values[self.name] if isinstance(self.name, str) else values[self.name[0]][self.name[1]]
         return self.output_field.get_db_prep_value(value, connection)
+
+
+class _Column(Placeholder):
+    def bound(self, values: Mapping[str, Any]) -> Any:
+        return self.output_field.get_db_prep_save(values[str(self.name)], connection)
 
 
 class _Moment(Placeholder):
@@ -60,6 +69,11 @@ class Placeholders:
 
     sizes: Mapping[str, int]
 
+    @property
+    def are_short(self) -> bool:
+        """Whether no list has more than one value, as for all that a single call needs."""
+        return all(size == 1 for size in self.sizes.values())
+
     def integer(self, name: str) -> Any:
         return Placeholder(name, models.BigIntegerField())
 
@@ -82,16 +96,27 @@ class Placeholders:
 
     def value_of(self, field: Any) -> Any:
         """Return the placeholder of a column's new value, by the name of its attribute."""
-        return Placeholder(field.attname, field)
+        return _Column(field.attname, field)
 
 
 @dataclass(frozen=True)
 class _Statement:
     sql: str
     params: Sequence[Any]
+    is_kept: bool  # not one for each length of a list: a session keeps what it has prepared
 
-    def bound(self, values: Mapping[str, Any]) -> list[Any]:
-        return [one.bound(values) if isinstance(one, Placeholder) else one for one in self.params]
+    def execute(self, cursor: CursorWrapper, values: Mapping[str, Any]) -> None:
+        bound = {place: one.bound(values) for place, one in self._placeholders}
+        self._prepared.execute(cursor, bound, is_kept=self.is_kept)
+
+    @functools.cached_property
+    def _placeholders(self) -> list[tuple[int, Placeholder]]:
+        return [(place, one) for place, one in enumerate(self.params) if isinstance(one, Placeholder)]
+
+    @functools.cached_property
+    def _prepared(self) -> Statement:
+        places = (Given(place) if isinstance(one, Placeholder) else one for place, one in enumerate(self.params))
+        return Statement(self.sql, list(places))
 
 
 class _Compiled:
@@ -120,7 +145,7 @@ class _Select(_Statement):
         if self.is_locking and not connection.in_atomic_block:
             raise TransactionManagementError("A row can only be locked inside of a transaction.")
         with connection.cursor() as cursor:
-            cursor.execute(self.sql, self.bound(values))
+            self.execute(cursor, values)
             found = cursor.fetchall()
         return [self.read(row) for row in self._converted(found)] if found else []
 
@@ -163,6 +188,7 @@ class CompiledSelect(_Compiled, Generic[Row]):
         return _Select(
             sql=sql,
             params=params,
+            is_kept=given.are_short,
             converters=compiler.get_converters(columns),
             read=_model_reader(compiler) if rows._iterable_class is ModelIterable else tuple,
             is_locking=rows.query.select_for_update,
@@ -197,14 +223,20 @@ class CompiledUpdate(_Compiled):
         """Run the update and return the number of rows it found."""
         statement: _Statement = self._statement(values, self._compile)
         with connection.cursor() as cursor:
-            cursor.execute(statement.sql, statement.bound(values))
+            statement.execute(cursor, values)
             return int(cursor.rowcount)
 
     def _compile(self, given: Placeholders) -> _Statement:
         rows, changes = self._build(given)
         query: Any = rows.order_by().query.chain(UpdateQuery)
         query.add_update_values(dict(changes))
-        return _Statement(*query.get_compiler(connection=connection).as_sql())
+        return _Statement(*query.get_compiler(connection=connection).as_sql(), is_kept=given.are_short)
+
+
+@dataclass(frozen=True)
+class _Insert:
+    plain: Statement
+    if_new: Statement  # leaves out the rows whose unique columns another one has
 
 
 class CompiledInsert(_Compiled):
@@ -216,34 +248,70 @@ class CompiledInsert(_Compiled):
 
     def insert(self, rows: Sequence[models.Model]) -> None:
         """Insert the rows in one statement. There must be at least one."""
-        with connection.cursor() as cursor:
-            cursor.execute(*self.statement(rows))
-            keys = cursor.fetchall()
-        for row, (key,) in zip(rows, keys, strict=True):
-            row.pk, row._state.adding, row._state.db = key, False, connection.alias
+        self._run(self._of(rows).plain, rows)
 
     def insert_new(self, rows: Sequence[models.Model]) -> int:
-        """Insert the rows whose unique columns no other one has, and return their number; they get no primary keys."""
-        sql, params = self.statement(rows)
-        insert, _returning, _column = sql.rpartition(" RETURNING ")
-        with connection.cursor() as cursor:
-            cursor.execute(f"{insert} ON CONFLICT DO NOTHING", params)
-            return int(cursor.rowcount)
+        """Insert the rows whose unique columns no other one has, and return their number.
 
-    def statement(self, rows: Sequence[models.Model]) -> tuple[str, list[Any]]:
-        """Return the statement, which returns the primary keys, and its parameters; for a part of another one."""
-        sql: str = self._statement({"rows": rows}, self._compile)
+        They get their primary keys if all of them were inserted.
+        """
+        return self._run(self._of(rows).if_new, rows)
+
+    def statement(self, rows: Sequence[models.Model]) -> tuple[Statement, list[Any]]:
+        """Return the statement, which returns the primary keys, and its values in order; for a part of another one."""
+        return self._of(rows).plain, self._values(rows)
+
+    def _of(self, rows: Sequence[models.Model]) -> _Insert:
+        found: _Insert = self._statement({"rows": rows}, self._compile)
+        return found
+
+    def _run(self, statement: Statement, rows: Sequence[models.Model]) -> int:
+        with connection.cursor() as cursor:
+            statement.execute(cursor, dict(enumerate(self._values(rows))), is_kept=len(rows) == 1)
+            keys = cursor.fetchall()
+        if len(keys) == len(rows):
+            for row, (key,) in zip(rows, keys, strict=True):
+                row.pk, row._state.adding, row._state.db = key, False, connection.alias
+        return len(keys)
+
+    def _values(self, rows: Sequence[models.Model]) -> list[Any]:
         fields = self._fields()
         values = ((field, field.pre_save(row, add=True)) for row in rows for field in fields)
-        return sql, [field.get_db_prep_save(value, connection) for field, value in values]
+        return [field.get_db_prep_save(value, connection) for field, value in values]
 
     def _fields(self) -> list[Any]:
         return [field for field in self._model._meta.local_concrete_fields if not field.primary_key]
 
-    def _compile(self, given: Placeholders) -> str:
+    def _compile(self, given: Placeholders) -> _Insert:
         name, fields = connection.ops.quote_name, self._fields()
         one = f"({', '.join(['%s'] * len(fields))})"
         columns = ", ".join(name(field.column) for field in fields)
         meta: Any = self._model._meta
         rows = ", ".join([one] * given.sizes["rows"])
-        return f"INSERT INTO {name(meta.db_table)} ({columns}) VALUES {rows} RETURNING {name(meta.pk.column)}"  # noqa: S608 -- names of our model
+        insert = f"INSERT INTO {name(meta.db_table)} ({columns}) VALUES {rows}"  # noqa: S608 -- names of our model
+        returning = f"RETURNING {name(meta.pk.column)}"
+        values = [Given(place) for place in range(len(fields) * given.sizes["rows"])]
+        return _Insert(
+            plain=Statement(f"{insert} {returning}", values),
+            if_new=Statement(f"{insert} ON CONFLICT DO NOTHING {returning}", values),
+        )
+
+
+def save_columns(row: models.Model, names: Sequence[str]) -> None:
+    """Write some fields of a row, as `save(update_fields=…)` does; signals are not sent.
+
+    Raises DatabaseError if the row has been deleted.
+    """
+    fields = [row._meta.get_field(name) for name in names]
+    values = {field.attname: field.pre_save(row, add=False) for field in fields}  # type: ignore[union-attr]
+    if not _columns_of(type(row), tuple(names)).run(row=row.pk, **values):
+        raise DatabaseError(f"There is no such row of {row._meta.label}.")
+
+
+@functools.cache
+def _columns_of(model: type[models.Model], names: tuple[str, ...]) -> CompiledUpdate:
+    def build(given: Placeholders) -> Any:
+        values = {name: given.value_of(model._meta.get_field(name)) for name in names}
+        return model._base_manager.filter(pk=given.integer("row")), values
+
+    return CompiledUpdate(build)

@@ -7,6 +7,7 @@ from django.db import IntegrityError, transaction
 from structlog.contextvars import bind_contextvars
 
 from connector_project.core import logging
+from connector_project.core.compiled_queries import save_columns
 from connector_project.core.jobs import MAX_LOST_LEASES, released
 from connector_project.core.task_queue import Queue, enqueue, room
 from connector_project.core.transactions import atomic, is_conflict
@@ -193,7 +194,7 @@ def _apply(stored: Notification, *, now: datetime) -> CallEvent | Unreadable:
     else:
         stored.key = parsed.key
         _decide(stored, parsed, now=now)
-    stored.save(update_fields=PROCESSING_FIELDS)
+    save_columns(stored, PROCESSING_FIELDS)
     return parsed
 
 

@@ -11,6 +11,7 @@ from django.db.models import F
 
 from connector_project.core import jobs
 from connector_project.core.networks import LONGEST_ADDRESS
+from connector_project.core.prepared_statements import Statement, named
 from connector_project.core.task_queue import enqueue_first, entry_transaction
 from telephony import task_names
 from telephony.models import Notification
@@ -43,17 +44,17 @@ ON CONFLICT (tenant_id, digest) DO UPDATE SET
     repeats = telephony_notification.repeats + 1,
     window_repeats = CASE WHEN telephony_notification.repeat_window = %(window)s
                           THEN telephony_notification.window_repeats + 1 ELSE 1 END,
-    minute_repeats = CASE WHEN telephony_notification.repeat_window / %(per_minute)s = %(window)s / %(per_minute)s
+    minute_repeats = CASE WHEN telephony_notification.repeat_window / {per_minute} = %(window)s / {per_minute}
                           THEN telephony_notification.minute_repeats + 1 ELSE 1 END,
     repeat_window = %(window)s
 RETURNING id, repeats
 """
-STORE = f"""
-WITH hook AS ({_HOOK}), stored AS ({_INSERT.format(hook="hook")})
+STORE = named(f"""
+WITH hook AS ({_HOOK}), stored AS ({_INSERT.format(hook="hook", per_minute=WINDOWS_PER_MINUTE)})
 SELECT hook.id, stored.id, stored.repeats FROM hook LEFT JOIN stored ON true
-"""  # noqa: S608 -- nothing of it is input
+""")  # noqa: S608 -- nothing of it is input
 # SQLite has no INSERT inside of another statement.
-STORE_ON_SQLITE = _INSERT.format(hook=f"({_HOOK}) AS hook")
+STORE_ON_SQLITE = named(_INSERT.format(hook=f"({_HOOK}) AS hook", per_minute=WINDOWS_PER_MINUTE))
 
 
 class Result(NamedTuple):
@@ -81,7 +82,6 @@ def store(hook: str, *, event: str, query: str, body: str, reason: str = "", sou
         "reason": reason,
         "source": _storable(source)[:LONGEST_ADDRESS],
         "window": window_of(now),
-        "per_minute": WINDOWS_PER_MINUTE,
         "now": connection.ops.adapt_datetimefield_value(now),
         "next_attempt_at": connection.ops.adapt_datetimefield_value(now + jobs.QUEUED_FOR),
     }
@@ -128,13 +128,13 @@ def _run_again_if_closed(database: BaseDatabaseWrapper, values: Mapping[str, Any
 def _store_on_sqlite(database: BaseDatabaseWrapper, values: Mapping[str, Any]) -> Any:
     if stored := _fetch(database, STORE_ON_SQLITE, values):
         return (None, *stored)
-    found = _fetch(database, _HOOK, values)
+    found = _fetch(database, named(_HOOK), values)
     return found and (found[0], None, None)
 
 
-def _fetch(database: BaseDatabaseWrapper, sql: str, values: Mapping[str, Any]) -> Any:
+def _fetch(database: BaseDatabaseWrapper, statement: Statement, values: Mapping[str, Any]) -> Any:
     with database.cursor() as cursor:
-        cursor.execute(sql, values)
+        statement.execute(cursor, values)
         return cursor.fetchone()
 
 

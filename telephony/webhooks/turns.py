@@ -17,6 +17,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from connector_project.core.jobs import CLOCKS_APART, QUEUED_FOR, worker_name
+from connector_project.core.prepared_statements import Statement, named
 from connector_project.core.task_queue import EXPIRES_AFTER, Queue, enqueue
 from telephony import task_names
 
@@ -26,8 +27,6 @@ LEASE = timedelta(minutes=1)  # longer than a task of the fast queue may run
 LIVE_FOR = EXPIRES_AFTER[QUEUE]
 # A worker that has held a notification for longer is dead, or does not wait for the CRM: it counts no more.
 HELD_FOR = timedelta(seconds=10)
-# A wake-up that gets another notification than its own takes one more: an earlier wake-up may have been lost.
-MAX_TURNS = 2
 # A task that goes on for longer leaves the rest to a new one: the queue kills those that run too long.
 MAX_SECONDS = 5.0
 # The wake-up that belongs to no notification: it goes on until none waits.
@@ -47,7 +46,7 @@ _COUNT_HELD = """
 """
 # The conditions are checked again for the chosen row: another worker may have claimed, and even finished it. COALESCE
 # keeps PostgreSQL from looking for the row among all that wait, where it believes that there are few.
-_CLAIM = f"""
+_CLAIM = named(f"""
 UPDATE telephony_notification
 SET claim_token = %(token)s, claimed_by = %(worker)s, attempts = attempts + 1, next_attempt_at = %(lease)s
 WHERE id = (
@@ -57,10 +56,12 @@ WHERE id = (
     ORDER BY received_at, id LIMIT 1
 ) AND claim_token IS NULL AND COALESCE(outcome, '') = 'RECEIVED'
   AND {_COUNT_HELD.format(row="telephony_notification")} < %(share)s
+  AND (%(own)s = {UNTIL_NONE_WAITS} OR EXISTS (SELECT 1 FROM telephony_notification WHERE id = %(own)s AND {_WAITS}))
 RETURNING id, tenant_id, {_COUNT_HELD.format(row="telephony_notification")}
-"""  # noqa: S608 -- as above
+""")  # noqa: S608 -- as above
+_OWN_WAITS = named(f"SELECT 1 FROM telephony_notification WHERE id = %(own)s AND {_WAITS}")  # noqa: S608 -- as above
 # One step for each tenant, however many rows each of them has.
-_FIND_TENANT = f"""
+_FIND_TENANT = named(f"""
 WITH RECURSIVE turn(tenant_id) AS (
     SELECT {_NEXT_TENANT.format(after="0")}
     UNION ALL SELECT {_NEXT_TENANT.format(after="turn.tenant_id")} FROM turn WHERE turn.tenant_id IS NOT NULL
@@ -71,7 +72,7 @@ WITH RECURSIVE turn(tenant_id) AS (
 )
 SELECT tenant_id FROM found WHERE id IS NOT NULL AND {_COUNT_HELD.format(row="found")} < %(share)s
 ORDER BY tenant_id <= %(after)s, tenant_id LIMIT 1
-"""  # noqa: S608 -- as above
+""")  # noqa: S608 -- as above
 
 _last_tenant_id = 0  # how far this process has come in its way round the tenants
 
@@ -86,39 +87,43 @@ class Claim:
 
 
 def work_off(notification_id: int, handle: Callable[[Claim], None]) -> None:
-    """Process what waits, in turns: usually only the notification that the wake-up was queued for.
+    """Process what waits, in turns, until the notification that the wake-up was queued for waits no more.
 
-    Wake-ups for a tenant that has its share of the workers find nothing, so who took the last of the share goes on
-    until nothing waits.
+    Usually that is the only one; others come first if their own wake-ups were lost, or are behind. Wake-ups for a
+    tenant that has its share of the workers find nothing, so who took the last of the share goes on until nothing
+    waits.
     """
-    goes_on, ends_at = notification_id == UNTIL_NONE_WAITS, time.monotonic() + MAX_SECONDS
-    turns = 0
-    while claim := claim_next(now=timezone.now()):
-        turns, goes_on = turns + 1, goes_on or claim.fills_share
+    own, ends_at = notification_id, time.monotonic() + MAX_SECONDS
+    while claim := claim_next(own, now=timezone.now()):
+        if claim.fills_share:
+            own = UNTIL_NONE_WAITS
         try:
             handle(claim)
         except BaseException:
-            if goes_on:
+            if own == UNTIL_NONE_WAITS:
                 _wake_up()
             raise
-        if goes_on and time.monotonic() > ends_at:
-            return _wake_up()
-        if not goes_on and (claim.pk == notification_id or turns == MAX_TURNS):
+        if claim.pk == own:
             return None
+        if time.monotonic() > ends_at:
+            return _wake_up()
     return None
 
 
-def claim_next(*, now: datetime) -> Claim | None:
+def claim_next(own: int = UNTIL_NONE_WAITS, *, now: datetime) -> Claim | None:
     """Claim the oldest live notification of the next tenant that has not its share of the workers; None if none waits.
 
-    Of two workers that want the same row one gets it, and the other tries again: so a share is never exceeded.
+    Also None if the notification `own` waits no more. Of two workers that want the same row one gets it, and the other
+    tries again: so a share is never exceeded.
     """
     global _last_tenant_id
-    values, after = _values(now), _last_tenant_id
+    values, after = _values(own, now), _last_tenant_id
     for _try in range(MAX_TRIES):
         if claimed := _fetch(_CLAIM, values | {"after": after}):
             pk, _last_tenant_id, held = claimed
             return Claim(pk, uuid.UUID(str(values["token"])), fills_share=held + 1 >= values["share"])
+        if own != UNTIL_NONE_WAITS and not _fetch(_OWN_WAITS, values):
+            return None
         # Nothing waits, the next tenant may have no worker now, or another worker was faster.
         found = _fetch(_FIND_TENANT, values | {"after": after})
         if found is None:
@@ -133,7 +138,7 @@ def workers_of_one_tenant() -> int:
     return max(1, workers - 1)
 
 
-def _values(now: datetime) -> dict[str, Any]:
+def _values(own: int, now: datetime) -> dict[str, Any]:
     moments = {
         "since": now - LIVE_FOR,
         "until": now + QUEUED_FOR + CLOCKS_APART,
@@ -143,15 +148,16 @@ def _values(now: datetime) -> dict[str, Any]:
     adapted = {name: connection.ops.adapt_datetimefield_value(moment) for name, moment in moments.items()}
     token = uuid.uuid4()
     return adapted | {
+        "own": own,
         "token": token if connection.features.has_native_uuid_field else token.hex,
         "worker": worker_name(),
         "share": workers_of_one_tenant(),
     }
 
 
-def _fetch(sql: str, values: dict[str, Any]) -> Any:
+def _fetch(statement: Statement, values: dict[str, Any]) -> Any:
     with connection.cursor() as cursor:
-        cursor.execute(sql, values)
+        statement.execute(cursor, values)
         return cursor.fetchone()
 
 

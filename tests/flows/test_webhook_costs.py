@@ -10,6 +10,7 @@ from django.utils import timezone
 from django_q.models import OrmQ
 
 from connector_project.core import queue_entry, task_queue
+from connector_project.core.prepared_statements import named
 from telephony import task_names
 from telephony.models import Notification
 from tenants.models import UisConnection
@@ -87,8 +88,8 @@ def test_connection_that_the_database_closed_loses_nothing(client, hook, stateme
 
 
 def test_fault_of_the_database_is_no_success(client, hook, monkeypatch):
-    monkeypatch.setattr("telephony.webhooks.receive.STORE", "SELECT nothing")
-    monkeypatch.setattr("telephony.webhooks.receive.STORE_ON_SQLITE", "SELECT nothing")
+    for name in ("STORE", "STORE_ON_SQLITE"):
+        monkeypatch.setattr(f"telephony.webhooks.receive.{name}", named("SELECT nothing"))
     client.raise_request_exception = False
     assert client.post(hook, BODY, content_type="application/json").status_code == 500
 
