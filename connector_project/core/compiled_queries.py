@@ -17,13 +17,19 @@ from typing import Any, Generic, TypeVar
 from django.core.exceptions import ObjectDoesNotExist
 from django.db import DatabaseError, connection, models
 from django.db.backends.utils import CursorWrapper
+from django.db.models import signals
+from django.db.models.base import ModelState
+from django.db.models.fields.related_descriptors import ForeignKeyDeferredAttribute
 from django.db.models.query import ModelIterable, get_related_populators
+from django.db.models.query_utils import DeferredAttribute
 from django.db.models.sql import UpdateQuery
 from django.db.transaction import TransactionManagementError
 
 from connector_project.core.prepared_statements import Given, Statement
 
 Row = TypeVar("Row")
+# With these an instance keeps what its `__dict__` has.
+_PLAIN_ATTRIBUTES = (DeferredAttribute, ForeignKeyDeferredAttribute)
 Item = tuple[str, int]  # the name of a list, and which value of it
 
 
@@ -200,20 +206,64 @@ def _model_reader(compiler: Any) -> Callable[[Sequence[Any]], Any]:
     kind, alias = compiler.klass_info["model"], connection.alias
     fields = compiler.klass_info["select_fields"]
     start, end = fields[0], fields[-1] + 1
-    names = [column.target.attname for column, _sql, _alias in compiler.select[start:end]]
+    make = _maker(kind, [column.target.attname for column, _sql, _alias in compiler.select[start:end]], alias)
     # The types are of a newer Django.
     populators = get_related_populators(compiler.klass_info, compiler.select, alias)  # type: ignore[call-arg]
+    related = [_related_reader(populator, alias) for populator in populators]
     annotations = compiler.annotation_col_map or {}
 
     def read(row: Sequence[Any]) -> Any:
-        made = kind.from_db(alias, names, row[start:end])
-        for populator in populators:
-            populator.populate(row, made)
+        made = make(row[start:end])
+        for populate in related:
+            populate(row, made)
         for name, position in annotations.items():
             setattr(made, name, row[position])
         return made
 
     return read
+
+
+def _related_reader(populator: Any, alias: str) -> Callable[[Sequence[Any], Any], None]:
+    """Return what a `RelatedPopulator` does with its own related ones."""
+    make = _maker(populator.model_cls, populator.init_list, alias)
+    start, end, reorder = populator.cols_start, populator.cols_end, populator.reorder_for_init
+    inner = [_related_reader(one, alias) for one in populator.related_populators]
+
+    def populate(row: Sequence[Any], parent: Any) -> None:
+        values = row[start:end] if reorder is None else reorder(row)
+        made = None if values[populator.pk_idx] is None else make(values)
+        for further in inner:
+            further(row, made)
+        populator.local_setter(parent, made)
+        if made is not None:
+            populator.remote_setter(made, parent)
+
+    return populate
+
+
+def _maker(kind: type[models.Model], names: Sequence[str], alias: str) -> Callable[[Sequence[Any]], Any]:
+    """Return what makes an instance of the values of its columns.
+
+    All that `Model.__init__` adds to setting attributes is what a subclass, a signal or a field with a descriptor of
+    its own may want.
+    """
+    is_plain = (
+        (kind.__init__, kind.from_db.__func__) == (models.Model.__init__, models.Model.from_db.__func__)  # type: ignore[attr-defined]
+        and not any(signal.has_listeners(kind) for signal in (signals.pre_init, signals.post_init))
+        and len(names) == len(kind._meta.concrete_fields)
+        and all(type(kind.__dict__.get(name)) in _PLAIN_ATTRIBUTES for name in names)
+    )
+    if not is_plain:
+        return functools.partial(kind.from_db, alias, names)
+
+    def make(values: Sequence[Any]) -> Any:
+        made = kind.__new__(kind)
+        made._state = state = ModelState()
+        state.adding, state.db = False, alias
+        made.__dict__.update(zip(names, values, strict=True))
+        return made
+
+    return make
 
 
 class CompiledUpdate(_Compiled):
@@ -230,7 +280,8 @@ class CompiledUpdate(_Compiled):
         rows, changes = self._build(given)
         query: Any = rows.order_by().query.chain(UpdateQuery)
         query.add_update_values(dict(changes))
-        return _Statement(*query.get_compiler(connection=connection).as_sql(), is_kept=given.are_short)
+        sql, params = query.get_compiler(connection=connection).as_sql()
+        return _Statement(sql, params, is_kept=given.are_short)
 
 
 @dataclass(frozen=True)

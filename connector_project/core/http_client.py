@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
+from requests.utils import default_headers
 from urllib3.exceptions import HTTPError, ReadTimeoutError
 from urllib3.util import Url
 
@@ -25,6 +25,8 @@ LARGEST_DOWNLOAD = 512 * 1024 * 1024
 LONGEST_DOWNLOAD_SECONDS = 900.0
 MOST_REDIRECTS = 3
 PART = 64 * 1024
+MOST_HOSTS = 200  # to which each thread keeps a connection
+_HEADERS = default_headers()  # who we are, and which compressions we can read
 UNTRUSTED_ADDRESS = "address_foreign"
 # A limit or a proxy's time-out, whatever the body says: 499 is nginx's, the others are of RFC 9110, 8470 and 6585.
 LATER_STATUSES = frozenset({408, 425, 429, 499})
@@ -218,28 +220,26 @@ def _request(
     system: str, method: str, url: str, *, headers: Mapping[str, str] | None, timeout: float, **content: Any
 ) -> requests.Response:
     """Send a request to an allowed URL, without following redirects; the body is not read yet."""
-    session, timeouts = _session(system, url), (CONNECT_SECONDS, timeout)
+    adapter, request = _adapter(system, url), requests.PreparedRequest()
     with _translate_errors(system):
-        return session.request(
-            method, url, headers=dict(headers or {}), timeout=timeouts, allow_redirects=False, stream=True, **content
-        )
+        request.prepare(method=method, url=url, headers={**_HEADERS, **(headers or {})}, **content)
+        return adapter.send(request, stream=True, timeout=(CONNECT_SECONDS, timeout))
 
 
-def _session(system: str, url: str) -> requests.Session:
-    """Return this thread's session for an allowed URL: requests does not promise that a session is thread-safe."""
+def _adapter(system: str, url: str) -> HTTPAdapter:
+    """Return this thread's connections for an allowed URL.
+
+    Without the session that requests has around them: it costs as much as sending a request, for cookies, proxies,
+    passwords of a .netrc file and redirects, of which there must be none. Tenants share hosts: a cookie set for one
+    tenant must not be sent with another tenant's request.
+    """
     parts = origins.parts(url)
     name = "trusted" if _is_trusted(parts) else "public"
     if name == "public":
         _check_public(system, parts)
     if not hasattr(_local, name):
-        session = requests.Session()
-        session.trust_env = False
-        # Tenants share hosts: a cookie set for one tenant must not be sent with another tenant's request.
-        session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
-        adapter = HTTPAdapter() if name == "trusted" else PublicPeerAdapter()
-        session.mount("http://", adapter)
-        session.mount("https://", adapter)
-        setattr(_local, name, session)
+        kind = HTTPAdapter if name == "trusted" else PublicPeerAdapter
+        setattr(_local, name, kind(pool_connections=MOST_HOSTS))
     return getattr(_local, name)  # type: ignore[no-any-return]
 
 

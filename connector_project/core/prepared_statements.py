@@ -27,9 +27,9 @@ _known: "WeakKeyDictionary[Any, set[str]]" = WeakKeyDictionary()
 
 @dataclass(frozen=True)
 class Given:
-    """Stands for a value that comes with each run. Two of one key are one parameter."""
+    """Stands for a value that comes with each run. Two of one name are one parameter."""
 
-    key: Any
+    name: Any
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,24 +42,24 @@ class Statement:
     def execute(
         self, cursor: CursorWrapper, values: Mapping[Any, Any], *, is_kept: bool = True, prefix: str = ""
     ) -> None:
-        """Run it with these values by the keys of its `Given`s, after `prefix`, such as `EXPLAIN`.
+        """Run it with these values by the names of its `Given`s, after `prefix`, such as `EXPLAIN`.
 
         Only what `is_kept` is prepared. Raises what `cursor.execute` raises.
         """
         if not is_kept or cursor.db.vendor != "postgresql":
-            params = [values[one.key] if isinstance(one, Given) else one for one in self.params]
+            params = [values[one.name] if isinstance(one, Given) else one for one in self.params]
             cursor.execute(f"{prefix}{self.sql}", params)
             return
         try:
-            cursor.execute(f"{prefix}{self._run(cursor.db.connection)}", [values[key] for key in self._keys])
+            cursor.execute(f"{prefix}{self._run(cursor.db.connection)}", [values[one] for one in self._names])
         except NotSupportedError:
             # A migration has changed what its plan returns: the next task, or request, has a new session.
             cursor.db.close_at = 0
             raise
 
     @functools.cached_property
-    def _keys(self) -> list[Any]:
-        return list(dict.fromkeys(one.key for one in self.params if isinstance(one, Given)))
+    def _names(self) -> list[Any]:
+        return list(dict.fromkeys(one.name for one in self.params if isinstance(one, Given)))
 
     def _run(self, session: Any) -> str:
         """Return what runs it in this session, where it is prepared if it was not before."""
@@ -76,17 +76,17 @@ class Statement:
         digest = hashlib.sha256(repr((self.sql, self.params)).encode()).hexdigest()
         verb, table = self.sql.split(maxsplit=1)[0].lower(), _TABLE.search(self.sql)
         name = f"{verb}_{table[1] if table else ''}"[:_LONGEST_NAME] + f"_{digest[:12]}"
-        return name, f"EXECUTE {name} ({', '.join(['%s'] * len(self._keys))})" if self._keys else f"EXECUTE {name}"
+        return name, f"EXECUTE {name} ({', '.join(['%s'] * len(self._names))})" if self._names else f"EXECUTE {name}"
 
     def _prepared(self, cursor: Any) -> str:
-        numbers = {key: number for number, key in enumerate(self._keys, start=1)}
+        numbers = {name: number for number, name in enumerate(self._names, start=1)}
         params = iter(self.params)
 
         def written(found: "re.Match[str]") -> str:
             if found[0] == "%%":
                 return "%"
             param = next(params)
-            return f"${numbers[param.key]}" if isinstance(param, Given) else cursor.mogrify("%s", [param]).decode()
+            return f"${numbers[param.name]}" if isinstance(param, Given) else cursor.mogrify("%s", [param]).decode()
 
         return _PARAMETER.sub(written, self.sql)
 

@@ -17,12 +17,11 @@ from telephony.calls.legs import record_ids
 from telephony.calls.resolution import ResolutionStatus
 from telephony.calls.sources import Sources
 from telephony.calls.steps import Denied, Failed, Moved, Outcome, Postponed, Retried, Unavailable, Unexpected
-from telephony.models import Call, FailureReason, State, Step
+from telephony.models import Call, FailureReason, State, Step, call_statements
 from telephony.uis import errors
 from telephony.uis.client import UisClient
 from telephony.uis.types import CallLeg, EndedEvent
 from tenants.models import UisConnection
-from tenants.models.connections import by_tenant
 from tenants.transfer_rules import RuleSet
 
 BATCH = 100
@@ -42,14 +41,15 @@ def fetch_due(tenant_id: int, *, now: datetime) -> None:
     is_low_priority = Call.objects.due_priority(tenant_id, State.FETCHING_LEGS, now=now)
     if is_low_priority is None:
         return
-    connection = by_tenant(UisConnection).get(tenant=tenant_id)
-    if not legs_pace.try_acquire_slot(connection, is_low_priority=is_low_priority, now=now):
+    tenant = call_statements.TENANT.get(tenant=tenant_id)
+    if not legs_pace.try_acquire_slot(tenant.uis, is_low_priority=is_low_priority, now=now):
         return
     # Old calls do not use the reserve of API points.
-    has_points = not api_quota.seconds_to_wait(connection.data_limits, is_live=False, now=now)
+    has_points = not api_quota.seconds_to_wait(tenant.uis.data_limits, is_live=False, now=now)
     only = None if has_points else is_low_priority
-    which = {"connection": connection, "is_low_priority": only}
-    batch = Call.objects.claim(tenant_id, State.FETCHING_LEGS, limit=BATCH, **which, now=now)
+    batch = Call.objects.claim(
+        tenant_id, State.FETCHING_LEGS, limit=BATCH, tenant=tenant, is_low_priority=only, now=now
+    )
     if batch:
         with outgoing_requests.kept(tenant_id, sessions=[call.session_id for call in batch]):
             _fetch(batch, now=now)

@@ -3,10 +3,13 @@
 `tests.bench.points` measures them.
 """
 
+import functools
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db.models import F
 
+from connector_project.core.compiled_queries import CompiledUpdate, Placeholders
 from connector_project.core.jobs import CLOCKS_APART
 from tenants.models import UisConnection
 
@@ -25,8 +28,18 @@ def try_acquire_slot(connection: UisConnection, *, is_low_priority: bool = False
     following = max(slot, now) if slot and slot - now <= FARTHEST_SLOT else now
     if following - now > PACE * ((LOW_PRIORITY_BURST if is_low_priority else BURST) - 1):
         return False
-    same = UisConnection.objects.filter(pk=connection.pk, legs_slot_at=slot)
-    return same.update(legs_slot_at=following + PACE) == 1
+    return _taken(slot is None).run(pk=connection.pk, slot=slot, next=following + PACE) == 1
+
+
+@functools.cache
+def _taken(is_first: bool) -> CompiledUpdate:
+    """Return what takes a slot unless another worker has."""
+
+    def build(given: Placeholders) -> Any:
+        same = {"legs_slot_at__isnull": True} if is_first else {"legs_slot_at": given.moment("slot")}
+        return UisConnection.objects.filter(pk=given.integer("pk"), **same), {"legs_slot_at": given.moment("next")}
+
+    return CompiledUpdate(build)
 
 
 def take_next_slot(connection: UisConnection) -> None:

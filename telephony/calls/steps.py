@@ -244,7 +244,7 @@ def enqueue(call: Call, *, now: datetime) -> None:
 
 def enqueue_if_due(tenant_id: int, state: State, *, now: datetime) -> None:
     """Queue the next batch of one tenant if more is due, after other tenants' work."""
-    if Call.objects.due_of(tenant_id, state, now=now).exists():
+    if Call.objects.due_priority(tenant_id, state, now=now) is not None:
         with transaction.atomic():
             task_queue.enqueue(TASKS[state], tenant_id)
 
@@ -254,10 +254,10 @@ def skip_expired(batch: Sequence[Call], *, before: datetime, now: datetime) -> l
 
     With them go all other due ones of this client: no vendor is needed for that, so they must not take its probes.
     """
-    tenant_id, state = batch[0].tenant_id, State(batch[0].state)
+    tenant, state = batch[0].tenant, State(batch[0].state)
     old = [call for call in batch if call.started_at < before]
     if old:
-        old += Call.objects.claim_expired(tenant_id, state, before=before, limit=task_queue.MAX_SWEPT, now=now)
+        old += Call.objects.claim_expired(tenant, state, before=before, limit=task_queue.MAX_SWEPT, now=now)
         skipped = Moved(state=State.SKIPPED, changes={"skip_reason": SkipReason.EXPIRED})
         finish([(call, skipped) for call in old], STEPS[state], started=time.monotonic(), now=now)
     return [call for call in batch if call not in old]

@@ -22,8 +22,7 @@ from telephony.models.choices import (
     State,
 )
 from telephony.models.retries import SUSPECT_AFTER_ATTEMPTS
-from tenants.models import Connection, CrmConnection, Tenant, UisConnection
-from tenants.models.connections import by_tenant
+from tenants.models import Connection, Tenant
 
 if TYPE_CHECKING:
     from telephony.models.call import Call
@@ -75,7 +74,7 @@ class CallQuerySet(LeasedQuerySet["Call"]):
         *,
         limit: int,
         now: datetime,
-        connection: Connection | None = None,
+        tenant: Tenant | None = None,
         is_low_priority: bool | None = None,
         due_before: datetime | None = None,
     ) -> list["Call"]:
@@ -83,8 +82,8 @@ class CallQuerySet(LeasedQuerySet["Call"]):
 
         Low-priority calls come after the others, however long they have been due; `is_low_priority` selects
         only the one or the other kind, `due_before` those that became due earlier. A call that may break its batch is
-        claimed alone. After failures of the vendor one call is claimed first, as a half-open probe. `connection` is the
-        account that the state needs, if it has just been loaded.
+        claimed alone. After failures of the vendor one call is claimed first, as a half-open probe. `tenant` is the
+        client with both connections and the rules, if it has just been loaded; the calls get it.
         """
         with transaction.atomic():
             # Those that another worker is claiming now are skipped: it would leave nothing of them.
@@ -92,16 +91,17 @@ class CallQuerySet(LeasedQuerySet["Call"]):
             chosen = _batch(free.fetch(tenant=tenant_id, now=now, before=due_before))
             if not chosen or self.count_claimed(tenant_id, state, now=now) >= circuit_breaker.MAX_CONCURRENT_BATCHES:
                 return []
-            connection = connection or _connection(tenant_id, state)
+            tenant = tenant or call_statements.TENANT.get(tenant=tenant_id)
+            connection = _connection(tenant, state)
             is_denied = connection is not None and NEEDED_RIGHTS.get(state) in connection.denials
             if connection is None or not (connection.consecutive_failures or is_denied):
-                return self._claim(chosen, state, now=now)
+                return self._claim(chosen, state, tenant, now=now)
         if connection.consecutive_failures:
             chosen = chosen[:1] if connection.try_half_open(now=now) else []
         else:
             due = self.due_of(tenant_id, state, is_low_priority=is_low_priority, due_before=due_before, now=now)
             chosen = _choose_denied(connection, state, due, now=now)[:limit]
-        return self._claim(chosen, state, now=now)
+        return self._claim(chosen, state, tenant, now=now)
 
     def due_of(
         self,
@@ -131,19 +131,19 @@ class CallQuerySet(LeasedQuerySet["Call"]):
         return None if found is None else found[0]
 
     def claim_expired(
-        self, tenant_id: int, state: State, *, before: datetime, limit: int, now: datetime
+        self, tenant: Tenant, state: State, *, before: datetime, limit: int, now: datetime
     ) -> list["Call"]:
         """Claim due calls that began before the upload window: no vendor is needed to skip them."""
-        expired = self.filter(tenant=tenant_id, state=state, started_at__lt=before, next_attempt_at__lte=now)
-        return self._claim(list(expired.order_by("pk").values_list("pk", flat=True)[:limit]), state, now=now)
+        expired = self.filter(tenant=tenant, state=state, started_at__lt=before, next_attempt_at__lte=now)
+        chosen = list(expired.order_by("pk").values_list("pk", flat=True)[:limit])
+        return self._claim(chosen, state, tenant, now=now) if chosen else []
 
-    def _claim(self, chosen: Sequence[int], state: State, *, now: datetime) -> list["Call"]:
+    def _claim(self, chosen: Sequence[int], state: State, tenant: Tenant, *, now: datetime) -> list["Call"]:
         if not chosen:
             return []
         token, values = uuid.uuid4(), {"state": state, "worker": jobs.worker_name(), "now": now}
         call_statements.leases(_first_attempt_at).run(pks=chosen, token=token, **values)
-        batch = call_statements.CLAIMED.fetch(pks=chosen, token=token)
-        return _with_tenant(batch, call_statements.TENANT.get(tenant=batch[0].tenant_id)) if batch else []
+        return _with_tenant(call_statements.CLAIMED.fetch(pks=chosen, token=token), tenant)
 
     def forget_crm_users(self, tenant: Tenant) -> None:
         """Forget the managers that another account named: the same ids are other people in this one."""
@@ -203,12 +203,7 @@ class CallQuerySet(LeasedQuerySet["Call"]):
         In the order of primary keys, as everybody who locks several calls: otherwise two could wait for each other.
         A notification may have changed a call since the claim; its changes must not be overwritten.
         """
-        by_token: dict[uuid.UUID, list[int]] = {}
-        for call in batch:
-            if call.claim_token:
-                by_token.setdefault(call.claim_token, []).append(call.pk)
-        # A batch is one claim; the calls that skipping adds are another one, which nobody else locks.
-        claims = (call_statements.STILL_CLAIMED.fetch(pks=pks, token=token) for token, pks in by_token.items())
+        claims = (call_statements.STILL_CLAIMED.fetch(pks=pks, token=token) for token, pks in _by_token(batch).items())
         return _with_tenant([call for claim in claims for call in claim], batch[0].tenant)
 
     def update_claimed(self, batch: Sequence["Call"], **changes: Any) -> set[int]:
@@ -216,14 +211,22 @@ class CallQuerySet(LeasedQuerySet["Call"]):
 
         As `lock_claimed`, without loading the rows. Needs a transaction.
         """
-        claimed = set(self._locked_claimed(batch).values_list("pk", flat=True))
-        self.filter(pk__in=claimed).update(**changes)
-        return claimed
+        rows = (
+            call_statements.STILL_CLAIMED_KEYS.fetch(pks=pks, token=token) for token, pks in _by_token(batch).items()
+        )
+        claimed = [pk for claim in rows for (pk,) in claim]
+        if claimed:
+            call_statements.changes(tuple(changes)).run(pks=claimed, **changes)
+        return set(claimed)
 
-    def _locked_claimed(self, batch: Sequence["Call"]) -> "CallQuerySet":
-        tokens = {call.claim_token for call in batch}
-        claimed = self.filter(pk__in=[call.pk for call in batch], claim_token__in=tokens)
-        return claimed.select_for_update(of=("self",)).order_by("pk")
+
+def _by_token(batch: Sequence["Call"]) -> dict[uuid.UUID, list[int]]:
+    """Return the calls of each claim: a batch is one; the calls that skipping adds are another one, of this worker."""
+    by_token: dict[uuid.UUID, list[int]] = {}
+    for call in batch:
+        if call.claim_token:
+            by_token.setdefault(call.claim_token, []).append(call.pk)
+    return by_token
 
 
 def _with_tenant(batch: list["Call"], tenant: Tenant) -> list["Call"]:
@@ -267,7 +270,6 @@ def _choose_denied(connection: Connection, state: State, due: CallQuerySet, *, n
     return list(due.values_list("pk", flat=True)) if state in UIS_STATES else []
 
 
-def _connection(tenant_id: int, state: State) -> Connection | None:
+def _connection(tenant: Tenant, state: State) -> Connection | None:
     """Return the account that the step of this state uses; None if it uses none."""
-    model = UisConnection if state in UIS_STATES else CrmConnection if state in CRM_STATES else None
-    return by_tenant(model).get(tenant=tenant_id) if model else None
+    return tenant.uis if state in UIS_STATES else tenant.crm if state in CRM_STATES else None

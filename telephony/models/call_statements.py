@@ -53,6 +53,10 @@ STILL_CLAIMED: "CompiledSelect[Call]" = CompiledSelect(
     lambda given: _of_claim(given).select_for_update(of=("self",)).select_related("employee").order_by("pk"),
     lists=["pks"],
 )
+# The primary keys alone of what is left of a claim.
+STILL_CLAIMED_KEYS: CompiledSelect[tuple[int]] = CompiledSelect(
+    lambda given: _of_claim(given).select_for_update().order_by("pk").values_list("pk"), lists=["pks"]
+)
 # The claims that hold calls of one `tenant` in a `state` at `now`.
 CLAIMS: CompiledSelect[tuple[uuid.UUID | None]] = CompiledSelect(
     lambda given: (

@@ -1,16 +1,13 @@
 """What a tenant's accounts at UIS and retailCRM have in common: key changes and the circuit breaker."""
 
-import functools
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
 
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from connector_project.core.circuit_breaker import LIVE_FAILURE_THRESHOLD, PROBE_TERM, backoff
-from connector_project.core.compiled_queries import CompiledSelect, Placeholders
 from tenants.models.denials import AccessDenials
 from tenants.models.held_account import HeldAccount
 
@@ -60,7 +57,10 @@ class Connection(HeldAccount, AccessDenials):
     def try_half_open(self, *, now: datetime) -> bool:
         """Return whether this worker may send the half-open probe; other workers may not for one minute."""
         due = self._row().filter(consecutive_failures__gt=0, retry_at__lte=now)
-        return due.update(retry_at=now + PROBE_TERM) == 1
+        if due.update(retry_at=now + PROBE_TERM) != 1:
+            return False
+        self.retry_at = now + PROBE_TERM
+        return True
 
     def return_half_open(self) -> None:
         """Let the next worker send the half-open probe: this one had nothing to ask."""
@@ -94,14 +94,3 @@ class Connection(HeldAccount, AccessDenials):
     def complete(self, values: Mapping[str, str]) -> dict[str, str]:
         """Return the values to store for those that were entered: an empty one means no change."""
         return {name: value for name, value in values.items() if value}
-
-
-@functools.cache
-def by_tenant(model: type[Connection]) -> CompiledSelect[Any]:
-    """Return what loads the connection of a `tenant`."""
-
-    def build(given: Placeholders) -> Any:
-        chosen = {"tenant": given.integer("tenant")}  # a field of the subclasses
-        return model._default_manager.filter(**chosen)
-
-    return CompiledSelect(build)

@@ -312,13 +312,13 @@ def test_is_trusted_compares_host_and_port(url, is_trusted):
 
 def test_session_is_reused_per_thread_and_kind():
     http_client.set_trusted_hosts(["simulator:9000"])
-    public, trusted = http_client._session("UIS", URL), http_client._session("UIS", "http://simulator:9000")
+    public, trusted = http_client._adapter("UIS", URL), http_client._adapter("UIS", "http://simulator:9000")
     elsewhere = []
-    thread = threading.Thread(target=lambda: elsewhere.append(http_client._session("UIS", URL)))
+    thread = threading.Thread(target=lambda: elsewhere.append(http_client._adapter("UIS", URL)))
     thread.start()
     thread.join()
-    assert http_client._session("UIS", "https://other.retailcrm.ru") is public
-    assert http_client._session("UIS", "http://simulator:9000/x") is trusted
+    assert http_client._adapter("UIS", "https://other.retailcrm.ru") is public
+    assert http_client._adapter("UIS", "http://simulator:9000/x") is trusted
     assert len({id(public), id(trusted), id(elsewhere[0])}) == 3
 
 
