@@ -41,10 +41,10 @@ class PeriodicWork:
     is_needed: Callable[[Tenant, datetime], bool] = lambda _tenant, _now: True
     most_clients: int = 1  # of one task, which then runs `for_each`
 
-    def planned(self, started_at: datetime, clients: int, *, now: datetime) -> int:
-        """Return how many clients have had their turn by now if a round keeps its pace."""
-        part = (now - started_at) / (timedelta(minutes=self.minutes) * PART_OF_PERIOD)
-        return AT_ONCE + int(part * clients)
+    def due(self, current: PeriodicRound, *, now: datetime) -> int:
+        """Return how many further clients have their turn by now if a round keeps its pace."""
+        part = (now - current.started_at) / (timedelta(minutes=self.minutes) * PART_OF_PERIOD)
+        return AT_ONCE + int(part * current.clients) - current.queued
 
 
 @transaction.atomic
@@ -61,8 +61,8 @@ def begin(work: PeriodicWork, *, now: datetime) -> None:
 def go_on(works: Iterable[PeriodicWork], *, now: datetime) -> None:
     """Queue the clients whose turn has come, of the round that began first before the others."""
     by_task = {work.task: work for work in works}
-    unfinished = PeriodicRound.objects.filter(is_over=False).order_by("started_at").values_list("task", flat=True)
-    open_rounds = [task for task in unfinished if task in by_task]
+    unfinished = PeriodicRound.objects.filter(is_over=False, task__in=by_task).order_by("started_at")
+    open_rounds = [found.task for found in unfinished if by_task[found.task].due(found, now=now) > 0]
     room = _room() if open_rounds else 0
     for task in open_rounds:
         with transaction.atomic():
@@ -102,7 +102,7 @@ def _room() -> int:
 
 def _queue(work: PeriodicWork, current: PeriodicRound, *, at_most: int, now: datetime) -> int:
     """Queue the next clients of a round, as many as its pace and `at_most` allow; return how many."""
-    count = min(work.planned(current.started_at, current.clients, now=now) - current.queued, at_most)
+    count = min(work.due(current, now=now), at_most)
     if count <= 0:
         return 0
     found = list(work.clients().filter(pk__gt=current.last_client).order_by("pk")[: count + 1])
