@@ -149,6 +149,7 @@ VERIFY_UPLOADS = PeriodicWork(
     task=upload_verification.TASK,
     minutes=60,
     clients=lambda: Tenant.objects.live().filter(crm__denied_at=None),
+    is_needed=lambda tenant, now: upload_verification.uploaded_lately(now=now).filter(tenant=tenant).exists(),
 )
 PROBE = PeriodicWork(
     task=CrmConnection.PROBE_TASK,

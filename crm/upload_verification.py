@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from connector_project.core import http_client, logging
 from connector_project.core.task_queue import enqueue
@@ -30,6 +31,12 @@ MARGIN = timedelta(minutes=1)
 _NOT_SERVED = {errors.SCOPE, errors.METHOD_ABSENT, errors.NOT_FOUND}
 
 logger = logging.logger(__name__)
+
+
+def uploaded_lately(*, now: datetime) -> QuerySet[Call]:
+    """Return the calls that are looked for in the CRM's list: of all clients, in no order."""
+    done = Call.objects.filter(state=Call.State.UPLOADED, uploaded_at__lte=now - SETTLED)
+    return done.filter(started_at__gte=now - RECENT_PERIOD)
 
 
 def is_due(tenant_id: int, *, now: datetime) -> bool:
@@ -96,8 +103,7 @@ def requeue_lost_uploads(tenant: Tenant, session_ids: Sequence[int], *, now: dat
 
 def _sample(tenant: Tenant, *, now: datetime) -> list[Call]:
     """Return the newest calls uploaded at least SETTLED ago; the CRM lists the newest first, too."""
-    done = Call.objects.filter(tenant=tenant, state=Call.State.UPLOADED, uploaded_at__lte=now - SETTLED)
-    return list(done.filter(started_at__gte=now - RECENT_PERIOD).order_by("-started_at")[:SAMPLE])
+    return list(uploaded_lately(now=now).filter(tenant=tenant).order_by("-started_at")[:SAMPLE])
 
 
 def _is_in_reach(call: Call, listed: Sequence[HistoryCall]) -> bool:

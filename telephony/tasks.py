@@ -7,6 +7,7 @@ from django.utils import timezone
 from structlog.contextvars import bind_contextvars
 
 from connector_project.core import http_client, logging, rollups, sweeps
+from connector_project.core.compiled_queries import CompiledSelect
 from connector_project.core.task_queue import drop_expired
 from telephony import bulk_actions, client_factory, task_names
 from telephony.calls import fetch_legs, pipeline, sweep
@@ -66,9 +67,13 @@ def sync_employees(tenant_id: int) -> None:
     _run_for_tenant(tenant_id, lambda tenant: sync.sync(tenant, now=timezone.now()))
 
 
-def reconcile_calls(tenant_id: int) -> None:
-    """Find one tenant's calls that no webhook reported."""
-    _run_for_tenant(tenant_id, lambda tenant: runs.compare_next(tenant, runs.Kind.RECENT, now=timezone.now()))
+def reconcile_calls(*tenant_ids: int) -> None:
+    """Find the calls of these tenants that no webhook reported."""
+
+    def compare(tenant: Tenant) -> None:
+        runs.compare_next(tenant, runs.Kind.RECENT, now=timezone.now())
+
+    periodic_work.for_each(task_names.RECONCILE_CALLS, tenant_ids, lambda pk: _run_for_tenant(pk, compare))
 
 
 def close_days(tenant_id: int) -> None:
@@ -81,8 +86,8 @@ def follow_up_recordings(tenant_id: int) -> None:
     _run_for_tenant(tenant_id, lambda tenant: follow_up.follow_up(tenant, now=timezone.now()))
 
 
-def poll_statuses(tenant_id: int) -> None:
-    _run_for_tenant(tenant_id, status_polling.poll)
+def poll_statuses(*tenant_ids: int) -> None:
+    periodic_work.for_each(task_names.POLL_STATUSES, tenant_ids, lambda pk: _run_for_tenant(pk, status_polling.poll))
 
 
 def probe(tenant_id: int) -> None:
@@ -153,7 +158,7 @@ def _denied() -> QuerySet[Tenant]:
 
 
 SYNC = PeriodicWork(task=task_names.SYNC_EMPLOYEES, minutes=60, clients=_accessible)
-RECONCILE = PeriodicWork(task=task_names.RECONCILE_CALLS, minutes=10, clients=_accessible)
+RECONCILE = PeriodicWork(task=task_names.RECONCILE_CALLS, minutes=10, clients=_accessible, most_clients=4)
 CLOSE_DAYS = PeriodicWork(
     task=task_names.CLOSE_DAYS,
     minutes=60,
@@ -161,14 +166,19 @@ CLOSE_DAYS = PeriodicWork(
     is_needed=lambda tenant, now: daily.has_unclosed_day(tenant, now=now),
 )
 FOLLOW_UP_RECORDINGS = PeriodicWork(task=task_names.FOLLOW_UP_RECORDINGS, minutes=60, clients=_awaiting_recordings)
-POLL_STATUSES = PeriodicWork(task=task_names.POLL_STATUSES, minutes=2, clients=_with_status_sync)
+POLL_STATUSES = PeriodicWork(task=task_names.POLL_STATUSES, minutes=2, clients=_with_status_sync, most_clients=4)
 PROBE = PeriodicWork(task=UisConnection.PROBE_TASK, minutes=5, clients=_denied)
 PERIODIC_WORK = (SYNC, RECONCILE, CLOSE_DAYS, FOLLOW_UP_RECORDINGS, POLL_STATUSES, PROBE)
 
 
+_TENANT: CompiledSelect[Tenant] = CompiledSelect(
+    lambda given: Tenant.objects.select_related("uis", "rules").filter(pk=given.integer("tenant")).order_by()
+)
+
+
 def _run_for_tenant(tenant_id: int, request: Callable[[Tenant], object], *, is_probe: bool = False) -> None:
     """Run a periodic UIS request: an error is logged, and not retried before the next period."""
-    tenant = Tenant.objects.select_related("uis", "rules").get(pk=tenant_id)
+    tenant = _TENANT.get(tenant=tenant_id)
     if tenant.offboarded_at is not None:
         return  # It was queued before the tenant was disconnected.
     bind_contextvars(tenant=tenant.slug)

@@ -1,24 +1,32 @@
 """Periodic work of all clients, spread over its period: it never fills the queue that uploads wait in.
 
 A round queues a few clients at a time, in the order of their primary keys, so each has about the same time between two
-turns. The ticker goes on with it while little waits in the queue.
+turns. The ticker goes on with it while little waits in the queue. Clients whose turns come together may share a task,
+which costs less than one for each; it is as if each had their own (`for_each`).
 """
 
-from collections.abc import Callable, Iterable
+import itertools
+import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.db.models import QuerySet
 
+from connector_project.core import logging
 from connector_project.core.models import PeriodicRound
 from connector_project.core.task_queue import depth, enqueue
 from tenants.models import Tenant
+
+logger = logging.logger(__name__)
 
 # So few clients are queued at once when a round begins: they need not be spread.
 AT_ONCE = 8
 # Entries that are added to an empty queue at once, and those that may wait in another: beyond that one at a time.
 MOST_ADDED, MOST_WAITING = 25, 5
+# A client whose turn took longer shares the task no more with those after them.
+SLOW_SECONDS = 1.0
 # The part of the period in which all clients have their turn.
 PART_OF_PERIOD = 0.9
 
@@ -31,11 +39,12 @@ class PeriodicWork:
     minutes: int
     clients: Callable[[], "QuerySet[Tenant]"]
     is_needed: Callable[[Tenant, datetime], bool] = lambda _tenant, _now: True
+    most_clients: int = 1  # of one task, which then runs `for_each`
 
-    def planned(self, started_at: datetime, clients: int, *, now: datetime) -> int:
-        """Return how many clients have had their turn by now if a round keeps its pace."""
-        part = (now - started_at) / (timedelta(minutes=self.minutes) * PART_OF_PERIOD)
-        return AT_ONCE + int(part * clients)
+    def due(self, current: PeriodicRound, *, now: datetime) -> int:
+        """Return how many further clients have their turn by now if a round keeps its pace."""
+        part = (now - current.started_at) / (timedelta(minutes=self.minutes) * PART_OF_PERIOD)
+        return AT_ONCE + int(part * current.clients) - current.queued
 
 
 @transaction.atomic
@@ -52,13 +61,38 @@ def begin(work: PeriodicWork, *, now: datetime) -> None:
 def go_on(works: Iterable[PeriodicWork], *, now: datetime) -> None:
     """Queue the clients whose turn has come, of the round that began first before the others."""
     by_task = {work.task: work for work in works}
-    unfinished = PeriodicRound.objects.filter(is_over=False).order_by("started_at").values_list("task", flat=True)
-    open_rounds = [task for task in unfinished if task in by_task]
+    unfinished = PeriodicRound.objects.filter(is_over=False, task__in=by_task).order_by("started_at")
+    open_rounds = [found.task for found in unfinished if by_task[found.task].due(found, now=now) > 0]
     room = _room() if open_rounds else 0
     for task in open_rounds:
         with transaction.atomic():
             current = PeriodicRound.objects.select_for_update().get(task=task)
             room -= _queue(by_task[task], current, at_most=room, now=now)
+
+
+def for_each(task: str, tenant_ids: Sequence[int], run: Callable[[int], object]) -> None:
+    """Run a task that clients share, for one after the other.
+
+    Those after a client that took long get tasks of their own, and so does the client for whom it raised.
+    """
+    for number, tenant_id in enumerate(tenant_ids):
+        started_at, left = time.monotonic(), tenant_ids[number + 1 :]
+        try:
+            run(tenant_id)
+        except Exception:
+            if len(tenant_ids) == 1:
+                raise
+            logger.warning("a client's turn is tried again in a task of its own", task=task, exc_info=True)
+            return _enqueue_each(task, tenant_ids[number:])
+        if left and time.monotonic() - started_at > SLOW_SECONDS:
+            return _enqueue_each(task, left)
+    return None
+
+
+@transaction.atomic
+def _enqueue_each(task: str, tenant_ids: Iterable[int]) -> None:
+    for tenant_id in tenant_ids:
+        enqueue(task, tenant_id)
 
 
 def _room() -> int:
@@ -68,14 +102,14 @@ def _room() -> int:
 
 def _queue(work: PeriodicWork, current: PeriodicRound, *, at_most: int, now: datetime) -> int:
     """Queue the next clients of a round, as many as its pace and `at_most` allow; return how many."""
-    count = min(work.planned(current.started_at, current.clients, now=now) - current.queued, at_most)
+    count = min(work.due(current, now=now), at_most)
     if count <= 0:
         return 0
     found = list(work.clients().filter(pk__gt=current.last_client).order_by("pk")[: count + 1])
     turns = found[:count]
-    for tenant in turns:
-        if work.is_needed(tenant, now):
-            enqueue(work.task, tenant.pk)
+    needed = (tenant.pk for tenant in turns if work.is_needed(tenant, now))
+    while sharing := tuple(itertools.islice(needed, work.most_clients)):
+        enqueue(work.task, *sharing)
     current.is_over = len(found) <= count
     current.queued += len(turns)
     current.last_client = turns[-1].pk if turns else current.last_client

@@ -90,6 +90,9 @@ class Placeholders:
         """Return the placeholder of a moment; fixed durations may be added to it, and subtracted."""
         return _Moment(name)
 
+    def day(self, name: str) -> Any:
+        return Placeholder(name, models.DateField())
+
     def uuid(self, name: str) -> Any:
         return Placeholder(name, models.UUIDField())
 

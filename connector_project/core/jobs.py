@@ -74,9 +74,7 @@ class LeasedQuerySet(models.QuerySet[Job]):
 
         `only` is a further condition, which `changes` may end.
         """
-        # A queued row is due in a minute, for the sweep; one that is postponed for longer must wait.
-        queued = models.Q(claim_token=None, next_attempt_at__lte=now + QUEUED_FOR + CLOCKS_APART)
-        free = self.filter(queued | models.Q(next_attempt_at__lte=now), only or models.Q(), pk=pk)
+        free = self.filter(may_be_claimed(now), only or models.Q(), pk=pk)
         token = free.set_lease(lease=lease, now=now, **changes)
         return self.filter(pk=pk, claim_token=token).first()
 
@@ -151,6 +149,13 @@ def _results(model: type[LeasedJob], names: tuple[str, ...]) -> CompiledUpdate:
         return claimed, {name: given.value_of(model._meta.get_field(name)) for name in names}
 
     return CompiledUpdate(build)
+
+
+def may_be_claimed(now: Any) -> models.Q:
+    """Return the condition that a job may be claimed by a task that was queued for it; also for a compiled query."""
+    # A queued row is due in a minute, for the sweep; one that is postponed for longer must wait.
+    queued = models.Q(claim_token=None, next_attempt_at__lte=now + QUEUED_FOR + CLOCKS_APART)
+    return queued | models.Q(next_attempt_at__lte=now)
 
 
 def lease_fields(token: Any, worker: Any, *, until: Any) -> dict[str, Any]:

@@ -85,9 +85,20 @@ def forget_result(_task: dict[str, Any], _broker: Any) -> None:
     """
 
 
+class Unreported:
+    """Takes the place of django-q2's status, which it stores twice a second for `qinfo`; ours is in the heartbeats."""
+
+    def __init__(self, _sentinel: Any) -> None:
+        pass
+
+    def save(self) -> None:
+        pass
+
+
 def install() -> None:
     """Put our parts in the place of django-q2's; its processes are forked after this."""
     cluster.Sentinel = Sentinel
+    cluster.Stat = Unreported
     cluster.scheduler = run_schedules
     worker_module.pydoc = TaskLocator
     monitor_module.save_task = forget_result

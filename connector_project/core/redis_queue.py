@@ -10,6 +10,7 @@ from connector_project.core import redis_client
 from connector_project.core.task_queue import accepted, is_expired, runnable, task_name
 
 BATCH = 500
+WAIT_SECONDS = 1
 # A name that is queued more rarely than this may have two entries at once.
 REMEMBERED_SECONDS = 3600
 
@@ -56,7 +57,9 @@ class RedisBroker(redis_broker.Redis):  # type: ignore[misc]  # django-q2 has no
         return self._push_once(keys=keys, args=[payload, REMEMBERED_SECONDS])
 
     def dequeue(self) -> Any:
-        return runnable(self, super().dequeue())
+        """Wait a second for the next entry, on the connection of this thread."""
+        found = self._pushes.execute("BLPOP", self.list_key, str(WAIT_SECONDS))
+        return runnable(self, [(None, found[1])] if found else None)
 
     def drop_expired(self, *, now: datetime) -> None:
         """Remove the entries that nobody took in time; they are at the head of the list."""

@@ -44,14 +44,21 @@ def repeat(action: Callable[[], None], *, every_seconds: float, proc_name: str) 
 
 
 def _run_once(action: Callable[[], None]) -> None:
-    """Run the action; whatever it raises is logged, and the connection is closed: the next run opens its own."""
+    """Run the action; whatever it raises is logged. The thread keeps its connection, but not after an error."""
     try:
-        try:
-            action()
-        finally:
-            connection.close()
+        # Every few seconds a new one would cost several times what the actions do.
+        connection.close_if_unusable_or_obsolete()
+        action()
     except Exception:
         logger.exception("a repeated action failed", action=action.__name__)
+        _close_connection()
+
+
+def _close_connection() -> None:
+    try:
+        connection.close()
+    except Exception:
+        logger.exception("a connection was not closed")
 
 
 def _end_process() -> None:
@@ -68,7 +75,9 @@ def record_heartbeat() -> None:
     """Record the heartbeat of this process, and delete heartbeats older than ten minutes."""
     now = timezone.now()
     queue = os.environ.get("Q_CLUSTER_NAME") or settings.Q_CLUSTER["name"]
-    WorkerHeartbeat.objects.update_or_create(name=worker_name(), defaults={"queue": queue, "last_seen_at": now})
+    beat = {"queue": queue, "last_seen_at": now}
+    if not WorkerHeartbeat.objects.filter(name=worker_name()).update(**beat):
+        WorkerHeartbeat.objects.update_or_create(name=worker_name(), defaults=beat)
     WorkerHeartbeat.objects.filter(last_seen_at__lt=now - STALE_AFTER).delete()
 
 

@@ -1,8 +1,11 @@
 """Closes finished days: each is compared as a whole in the tenant's night that follows."""
 
+import functools
 from datetime import date, datetime
+from typing import Any
 
 from connector_project.core import local_dates
+from connector_project.core.compiled_queries import CompiledSelect, Placeholders
 from telephony.models import DailyReconciliation
 from telephony.reconciliation import compare
 from tenants import retention
@@ -58,5 +61,13 @@ def _cursor_at(tenant: Tenant, *, now: datetime) -> datetime:
 
 def _closed_days(tenant: Tenant, first: date, end: date) -> set[date]:
     """Return the closed days from `first` up to, but not including, `end`."""
-    rows = DailyReconciliation.objects.filter(tenant=tenant, closed_at__isnull=False, day__gte=first, day__lt=end)
-    return set(rows.values_list("day", flat=True))
+    return {day for (day,) in _closed().fetch(tenant=tenant.pk, first=first, end=end)}
+
+
+@functools.cache
+def _closed() -> CompiledSelect[tuple[date]]:
+    def build(given: Placeholders) -> Any:
+        rows = DailyReconciliation.objects.filter(tenant=given.integer("tenant"), closed_at__isnull=False)
+        return rows.filter(day__gte=given.day("first"), day__lt=given.day("end")).order_by().values_list("day")
+
+    return CompiledSelect(build)

@@ -4,6 +4,7 @@ A part is a page of UIS's report. Its progress is written before the next one is
 a killed worker makes a long period begin anew.
 """
 
+from contextlib import nullcontext
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -43,8 +44,7 @@ def compare_next(tenant: Tenant, kind: Kind, *, now: datetime) -> None:
 
     Nothing happens while another worker compares a part.
     """
-    found, _is_new = ReportCursor.objects.get_or_create(tenant=tenant, kind=kind, defaults={"next_attempt_at": now})
-    cursor = ReportCursor.objects.claim_one(found.pk, now=now)
+    cursor = ReportCursor.objects.claim(tenant, kind, now=now)
     if cursor is None:
         return
     goes_on, changes = False, dict[str, object]()
@@ -52,7 +52,7 @@ def compare_next(tenant: Tenant, kind: Kind, *, now: datetime) -> None:
         if run := _run(cursor, tenant, now=now):
             goes_on, changes = _compare_part(cursor, tenant, run, now=now)
     finally:
-        with transaction.atomic():
+        with transaction.atomic() if goes_on else nullcontext():
             ReportCursor.objects.release_claimed(cursor, now, attempts=0, **changes)
             if goes_on:
                 enqueue(TASKS[kind], tenant.pk)

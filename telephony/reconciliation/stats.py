@@ -1,5 +1,6 @@
 """Daily reconciliation: the status of the calls in UIS's report, in total and by day."""
 
+import functools
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -11,12 +12,14 @@ from django.db import transaction
 from django.db.models import Count, Q
 
 from connector_project.core import local_dates
+from connector_project.core.compiled_queries import CompiledSelect, Placeholders
 from telephony.models import Call, DailyReconciliation
 from telephony.models.daily_reconciliation import STATUS_CONDITIONS
 from telephony.uis.types import EndedEvent
 from tenants.models import Tenant
 
 OPEN_DAYS_COUNTED = 60
+_IS_OPEN = Q(waiting__gt=0) | Q(failed__gt=0) | Q(unexplained__gt=0)
 _COUNTS = {
     **{name: Count("pk", filter=chosen) for name, chosen in STATUS_CONDITIONS.items()},
     "recovered": Count("pk", filter=Q(origin=Call.Origin.REPORT)),
@@ -86,7 +89,6 @@ def listed_day(call: EndedEvent, *, zone: ZoneInfo) -> date:
     return local_dates.day_of(started_at, zone=zone)
 
 
-@transaction.atomic
 def count(
     tenant: Tenant,
     *,
@@ -102,12 +104,42 @@ def count(
     `days` are those of the reported calls, `missing` the sessions without a row and when they began: they replace what
     was missing between `since` and `till`. `settled` are the days compared as a whole.
     """
+    # Mostly there is nothing: a client without calls is compared every ten minutes.
+    if days or settled or _open().first(tenant=tenant.pk):
+        _count(tenant, since=since, till=till, days=days, missing=missing, settled=settled, now=now)
+
+
+@transaction.atomic
+def _count(
+    tenant: Tenant,
+    *,
+    since: datetime,
+    till: datetime,
+    days: Collection[date],
+    missing: Mapping[int, datetime],
+    settled: Collection[date],
+    now: datetime,
+) -> None:
     rows = _lock_days(tenant, {*days, *settled}, since=since, till=till, now=now)
     _set_missing(rows, missing, since=since, till=till, tenant=tenant)
     _set_counts(rows, tenant=tenant, now=now)
     # Only where it is set: another count may have closed the other days meanwhile.
     if settled:
         DailyReconciliation.objects.filter(tenant=tenant, day__in=settled).update(closed_at=now)
+
+
+@functools.cache
+def _open() -> CompiledSelect[tuple[int]]:
+    """Return what finds one of a `tenant`'s days that are counted again."""
+
+    def build(given: Placeholders) -> Any:
+        return (
+            DailyReconciliation.objects.filter(_IS_OPEN, tenant=given.integer("tenant"))
+            .order_by()
+            .values_list("pk")[:1]
+        )
+
+    return CompiledSelect(build)
 
 
 def _set_counts(rows: Collection[DailyReconciliation], *, tenant: Tenant, now: datetime) -> None:
@@ -134,8 +166,9 @@ def _lock_days(
     DailyReconciliation.objects.bulk_create(
         [DailyReconciliation(tenant=tenant, day=day, counted_at=now) for day in sorted(new)], ignore_conflicts=True
     )
-    is_open = Q(waiting__gt=0) | Q(failed__gt=0) | Q(unexplained__gt=0)
-    next_open = list(mine.filter(is_open).order_by("counted_at", "pk").values_list("pk", flat=True)[:OPEN_DAYS_COUNTED])
+    next_open = list(
+        mine.filter(_IS_OPEN).order_by("counted_at", "pk").values_list("pk", flat=True)[:OPEN_DAYS_COUNTED]
+    )
     period = [local_dates.day_of(moment, zone=tenant.zone) for moment in (since, till)]
     chosen = Q(day__in=days) | Q(pk__in=next_open) | Q(day__range=period, unexplained__gt=0)
     return list(mine.filter(chosen).order_by("pk").select_for_update())

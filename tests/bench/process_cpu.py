@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -15,11 +16,18 @@ def used(pid: int) -> float:
 
 def _tree(pid: int) -> Iterator[int]:
     yield pid
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in (task / "children").read_text().split():
-            yield from _tree(int(child))
+    with suppress(FileNotFoundError, ProcessLookupError):  # It has ended; its parent has its seconds.
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            for child in (task / "children").read_text().split():
+                yield from _tree(int(child))
 
 
 def _own(pid: int) -> float:
+    with suppress(FileNotFoundError, ProcessLookupError):  # As above.
+        return _seconds(pid)
+    return 0.0
+
+
+def _seconds(pid: int) -> float:
     values = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return sum(int(values[field]) for field in (_UTIME, _STIME, _CUTIME, _CSTIME)) / _TICKS

@@ -53,6 +53,9 @@ def test_action_is_repeated_whatever_it_raises(caplog):
 
 def test_action_is_repeated_if_its_connection_cannot_even_be_closed(monkeypatch):
     class Broken:
+        def close_if_unusable_or_obsolete(self):
+            raise InterfaceError
+
         def close(self):
             raise InterfaceError
 

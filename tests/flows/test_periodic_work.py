@@ -15,6 +15,7 @@ from connector_project.operations import ticker
 from connector_project.operations.checks import runner
 from telephony import task_names
 from telephony import tasks as telephony_tasks
+from tenants import periodic_work
 from tenants.models import Tenant
 from tests import task_queue
 from tests.conftest import CONTACT, IVAN, NUMBER
@@ -45,11 +46,16 @@ def clock():
         yield traveller
 
 
-def take_all():
-    """Remove all entries of the queue; return the clients of the reconciliations among them."""
+def take_each():
+    """Remove all entries of the queue; return the clients of each reconciliation among them."""
     tasks = [SignedPackage.loads(payload) for payload in OrmQ.objects.order_by("pk").values_list("payload", flat=True)]
     OrmQ.objects.all().delete()
-    return [task["args"][0] for task in tasks if task["func"] == task_names.RECONCILE_CALLS]
+    return [task["args"] for task in tasks if task["func"] == task_names.RECONCILE_CALLS]
+
+
+def take_all():
+    """Return the clients of all these reconciliations."""
+    return [pk for shared_by in take_each() for pk in shared_by]
 
 
 def turns(clock, duration):
@@ -69,7 +75,7 @@ def test_upload_and_pop_up_do_not_wait_for_the_periodic_work_of_many_clients(ten
 
     def run(row):
         task, act = task_queue.load(row)
-        if not (task in periodic and SignedPackage.loads(row.payload)["args"][0] in many):
+        if not (task in periodic and many.issuperset(SignedPackage.loads(row.payload)["args"])):
             act()
 
     telephony_tasks.sync_all()
@@ -130,3 +136,58 @@ def test_client_that_is_paused_before_its_turn_is_left_out(tenant, many, clock):
     Tenant.objects.filter(pk=last).update(is_paused=True)
     found = turns(clock, timedelta(minutes=9, seconds=30))
     assert {tenant.pk, *many} - {pk for tick in found for pk in tick} == {last}
+
+
+@pytest.fixture
+def shared(tenant, stranger):
+    """Run the comparison that two clients share; return the clients who were asked about, in order."""
+
+    def run(fail=(), slow=()):
+        asked = []
+
+        def compare(client, _kind, *, now):
+            asked.append(client.pk)
+            if client.pk in fail:
+                raise ValueError("a bug")
+            if client.pk in slow:
+                ticks.append(periodic_work.SLOW_SECONDS + 1.0)
+
+        ticks = [0.0]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("telephony.reconciliation.runs.compare_next", compare)
+            patch.setattr("tenants.periodic_work.time.monotonic", lambda: sum(ticks))
+            telephony_tasks.reconcile_calls(tenant.pk, stranger.pk)
+        return asked
+
+    return run
+
+
+@pytest.mark.one_database
+def test_clients_whose_turns_come_together_share_a_task(many):
+    telephony_tasks.reconcile_all()
+    first = SignedPackage.loads(OrmQ.objects.order_by("pk").first().payload)
+    assert len(first["args"]) == telephony_tasks.RECONCILE.most_clients
+
+
+def test_clients_of_a_task_have_their_turns_in_order(tenant, stranger, shared):
+    assert shared() == [tenant.pk, stranger.pk]
+    assert take_all() == []
+
+
+def test_bug_at_one_client_leaves_the_next_one_a_task(tenant, stranger, shared):
+    """The client gets one too: there it is reported as a failure, and a conflict runs again."""
+    assert shared(fail=[tenant.pk]) == [tenant.pk]
+    assert take_each() == [(tenant.pk,), (stranger.pk,)]
+
+
+def test_slow_vendor_of_one_client_does_not_hold_up_the_next_one(tenant, stranger, shared):
+    assert shared(slow=[tenant.pk]) == [tenant.pk]
+    assert take_each() == [(stranger.pk,)]
+
+
+def test_bug_at_the_only_client_of_a_task_is_raised():
+    def fail(_tenant_id):
+        raise ValueError("a bug")
+
+    with pytest.raises(ValueError, match="a bug"):
+        periodic_work.for_each(task_names.RECONCILE_CALLS, [1], fail)

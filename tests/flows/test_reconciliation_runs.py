@@ -392,3 +392,22 @@ def test_all_open_days_are_counted_in_turns(pbx, reconcile, active, monkeypatch)
     for _run in range(3):
         reconcile()
     assert set(DailyReconciliation.objects.filter(uis_calls=1).values_list("waiting", "failed")) == {(0, 1)}
+
+
+def test_comparison_without_calls_takes_few_statements(active, clock, django_assert_num_queries):
+    """Each client's runs every ten minutes: they are loaded and claimed, and nothing is counted."""
+    tasks.reconcile_calls(active.pk)
+    clock.shift(TEN_MINUTES)
+    with django_assert_num_queries(7):
+        tasks.reconcile_calls(active.pk)
+
+
+def test_comparison_without_calls_counts_open_days_again(active, clock):
+    """A call that waited then may be in the CRM now."""
+    tasks.reconcile_calls(active.pk)
+    day = DailyReconciliation.objects.earliest("day")
+    DailyReconciliation.objects.filter(pk=day.pk).update(uis_calls=1, waiting=1)
+    clock.shift(TEN_MINUTES)
+    tasks.reconcile_calls(active.pk)
+    day.refresh_from_db()
+    assert (day.uis_calls, day.waiting) == (0, 0)

@@ -13,13 +13,13 @@ from typing import Any, TypeVar
 
 from django.contrib.admin.models import LogEntry
 from django.core.management import call_command
-from django.db import IntegrityError, OperationalError, connection, models
+from django.db import IntegrityError, OperationalError, connection, models, transaction
 from django.utils import timezone
 from django_q.models import OrmQ
 
 from connector_project.core import task_queue
 from connector_project.core.jobs import LeasedJob
-from connector_project.core.models import LIVE_FOR, WorkerHeartbeat
+from connector_project.core.models import LIVE_FOR, RollupZone, WorkerHeartbeat
 from connector_project.core.secret_tokens import generate_token
 from connector_project.operations import tasks as operations_tasks
 from connector_project.operations.models import AlertDelivery, Incident
@@ -27,10 +27,12 @@ from connector_project.operations.onboarding import steps
 from crm import integration_module
 from crm import tasks as crm_tasks
 from crm.models import Command, Popup
-from telephony import tasks
+from crm.popup_rollup import POPUPS
+from telephony import task_names, tasks
 from telephony.models import BulkAction, Call, CallLogEntry, Notification
+from telephony.stats.rollup import CALLS
 from tenants import onboarding
-from tenants.models import AuditLogEntry, CrmConnection, Tenant, TransferRules, UisConnection
+from tenants.models import AuditLogEntry, CrmConnection, RemoteList, Tenant, TransferRules, UisConnection
 from tests.processes.foreign_entries import push_foreign_entries, queue_depths
 from tests.simulator.environment import SLUG
 
@@ -218,6 +220,26 @@ def add_copies(new: list[tuple[int, str, str, str]]) -> None:
         for tenant, (_client, _token, url, key) in zip(tenants, new, strict=True)
     )
     TransferRules.objects.bulk_create(_copy(first.rules, tenant=tenant) for tenant in tenants)
+    # They have no calls, so nothing is left to be counted.
+    RollupZone.objects.bulk_create(
+        RollupZone(rollup=rollup.name, tenant_id=tenant.pk, time_zone=tenant.time_zone)
+        for tenant in tenants
+        for rollup in (CALLS, POPUPS)
+    )
+
+
+def begin_hourly_work() -> None:
+    """Queue the synchronisation and the comparison of each client at once."""
+    for tenant_id in list(Tenant.objects.order_by("pk").values_list("pk", flat=True)):
+        with transaction.atomic():
+            task_queue.enqueue(task_names.RECONCILE_CALLS, tenant_id)
+            task_queue.enqueue(task_names.SYNC_EMPLOYEES, tenant_id)
+
+
+def count_unlinked() -> int:
+    """Return how many clients were not yet synchronised and linked, plus the entries that wait."""
+    linked = RemoteList.objects.filter(kind=RemoteList.Kind.CRM_USERS).values("tenant")
+    return Tenant.objects.exclude(pk__in=linked).count() + count_queued()
 
 
 def _copy(row: ModelT, **changes: object) -> ModelT:
@@ -306,6 +328,8 @@ COMMANDS: dict[str, Callable[..., Any]] = {
         reconcile,
         add,
         add_copies,
+        begin_hourly_work,
+        count_unlinked,
         hook,
         denied_codes,
         consecutive_failures,
