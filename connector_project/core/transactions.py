@@ -4,12 +4,14 @@ Two transactions that wait for each other end with a deadlock error in one of th
 its lock in time.
 """
 
+import fcntl
 import functools
+import os
 import random
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import ParamSpec, TypeVar
 
 from django.db import OperationalError, connection, transaction
@@ -19,6 +21,7 @@ from connector_project.core import logging
 MAX_TRIES = 4
 PAUSE_SECONDS = 0.05
 TURN_SECONDS = 5.0
+TRY_SECONDS = 0.0005
 _CODES = frozenset({"40P01", "40001"})  # deadlock detected, could not serialize access
 _LOCKED = "is locked"  # SQLite: database is locked, database table is locked
 
@@ -78,13 +81,51 @@ def atomic(function: Callable[P, T]) -> Callable[P, T]:
 
 @contextmanager
 def turn_to_write() -> Iterator[None]:
-    """Let the threads of this process write one after the other on SQLite; who waits too long goes on all the same.
+    """Let the threads of all processes write one after the other on SQLite; who waits too long goes on all the same.
 
-    SQLite has one lock for all writers, lets them sleep until it is free, and wakes none of them when it is.
+    SQLite has one lock for all writers, lets them sleep ever longer, and wakes none when it is free:
+    of two processes one may get it a hundred times while the other one sleeps.
     """
-    has_turn = connection.vendor == "sqlite" and _writing.acquire(timeout=TURN_SECONDS)
-    try:
+    if connection.vendor != "sqlite":
         yield
+        return
+    ends_at = time.monotonic() + TURN_SECONDS
+    has_turn = _writing.acquire(timeout=TURN_SECONDS)
+    try:
+        with _turn_of_process(ends_at) if has_turn else nullcontext():
+            yield
     finally:
         if has_turn:
             _writing.release()
+
+
+@contextmanager
+def _turn_of_process(ends_at: float) -> Iterator[None]:
+    file = _turn_file(str(connection.settings_dict["NAME"]), os.getpid())
+    has_turn = file is not None and _lock(file, ends_at)
+    try:
+        yield
+    finally:
+        if file is not None and has_turn:
+            fcntl.flock(file, fcntl.LOCK_UN)
+
+
+def _lock(file: int, ends_at: float) -> bool:
+    """Lock the file of the turns. Asks for it again and again: to wait for a lock of a file has no time-out."""
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > ends_at:
+                return False
+            time.sleep(TRY_SECONDS)
+        else:
+            return True
+
+
+@functools.lru_cache(maxsize=8)
+def _turn_file(database: str, _pid: int) -> int | None:
+    """Open the file that the processes lock in turn; None for a database in memory. Each process has its own lock."""
+    if not os.path.isabs(database):
+        return None
+    return os.open(f"{database}-turn", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
