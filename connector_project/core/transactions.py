@@ -21,7 +21,7 @@ from connector_project.core import logging
 MAX_TRIES = 4
 PAUSE_SECONDS = 0.05
 TURN_SECONDS = 5.0
-TRY_SECONDS = 0.0005
+TRY_SECONDS = 0.0001
 _CODES = frozenset({"40P01", "40001"})  # deadlock detected, could not serialize access
 _LOCKED = "is locked"  # SQLite: database is locked, database table is locked
 
@@ -101,17 +101,25 @@ def turn_to_write() -> Iterator[None]:
 
 @contextmanager
 def _turn_of_process(ends_at: float) -> Iterator[None]:
-    file = _turn_file(str(connection.settings_dict["NAME"]), os.getpid())
-    has_turn = file is not None and _lock(file, ends_at)
+    """Lock the file of the turns. Who waits for it holds a second lock, so that the last one cannot be the next one."""
+    database = str(connection.settings_dict["NAME"])
+    turn, queue = (_turn_file(database, name, os.getpid()) for name in ("turn", "next"))
+    if turn is None or queue is None:
+        yield
+        return
+    is_next = _lock(queue, ends_at)
+    has_turn = _lock(turn, ends_at)
+    if is_next:
+        fcntl.flock(queue, fcntl.LOCK_UN)
     try:
         yield
     finally:
-        if file is not None and has_turn:
-            fcntl.flock(file, fcntl.LOCK_UN)
+        if has_turn:
+            fcntl.flock(turn, fcntl.LOCK_UN)
 
 
 def _lock(file: int, ends_at: float) -> bool:
-    """Lock the file of the turns. Asks for it again and again: to wait for a lock of a file has no time-out."""
+    """Lock a file. Asks for it again and again: to wait for a lock of a file has no time-out."""
     while True:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -124,8 +132,8 @@ def _lock(file: int, ends_at: float) -> bool:
 
 
 @functools.lru_cache(maxsize=8)
-def _turn_file(database: str, _pid: int) -> int | None:
-    """Open the file that the processes lock in turn; None for a database in memory. Each process has its own lock."""
+def _turn_file(database: str, name: str, _pid: int) -> int | None:
+    """Open a file that the processes lock in turn; None for a database in memory. Each process has its own lock."""
     if not os.path.isabs(database):
         return None
-    return os.open(f"{database}-turn", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    return os.open(f"{database}-{name}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
