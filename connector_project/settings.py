@@ -127,7 +127,12 @@ def _database() -> dict[str, Any]:
             "transaction_mode": "IMMEDIATE",
             # NORMAL survives a killed process; a power failure may lose the last transactions, and reconciliation
             # finds their calls. If that is not acceptable, use PostgreSQL.
-            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA busy_timeout=20000;",
+            # A worker moves the log into the database every two seconds (core.sqlite_log); else the writer whose commit
+            # reaches so many pages does it, while all others wait.
+            "init_command": (
+                "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA busy_timeout=20000; "
+                "PRAGMA wal_autocheckpoint=10000;"
+            ),
         }
     # Without persistent connections receiving webhooks is nine times slower.
     return database | {"CONN_MAX_AGE": 600, "CONN_HEALTH_CHECKS": True, "ATOMIC_REQUESTS": False}
@@ -153,6 +158,8 @@ Q_CLUSTER: dict[str, Any] = {
     # A new process builds its statements anew, which costs as much as a hundred tasks.
     "recycle": 20_000,
     "catch_up": False,
+    # Tasks after which a worker is replaced: each new one is slow at its first pop-ups.
+    "recycle": 10_000,
     "label": _("Queue"),
     "broker_class": "connector_project.core.task_queue.create_broker",
     # Entries that a cluster takes ahead of its workers wait for them, while another cluster may be idle.

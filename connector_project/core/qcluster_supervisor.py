@@ -7,6 +7,7 @@ broker or the sweep brings back what was in the old ones.
 
 import ctypes
 import functools
+import gc
 import os
 import pydoc
 import signal
@@ -33,6 +34,8 @@ from connector_project.core.transactions import run_again_on_conflict
 
 PR_SET_PDEATHSIG = 1
 IDLE = -1
+# What nobody waits for gets a tenth of a core that pop-ups, webhooks or the database want as well.
+NICENESS = 10
 # A schedule of ours has the name of its function, and nothing to call or to pass.
 _PLAIN_SCHEDULE = {"name": F("func"), "hook": None, "args": None, "kwargs": None, "intended_date_kwarg": None}
 
@@ -44,6 +47,23 @@ def die_with_parent() -> None:
     if sys.platform == "linux":
         libc = ctypes.CDLL(None)
         os.register_at_fork(after_in_child=lambda: libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL))
+
+
+def give_way() -> None:
+    """Let this process, and those it starts, give way to the others when the cores are short."""
+    os.nice(NICENESS)
+
+
+def load_tasks() -> None:
+    """Load what the workers run before they are forked, and leave it out of garbage collection.
+
+    A new worker then begins with all modules, and does not go through them for a tenth of a second in the middle of its
+    first pop-ups, copying each page that it shares with its parent.
+    """
+    for name in TASKS:
+        pydoc.locate(name)
+    gc.collect()
+    gc.freeze()
 
 
 class TaskLocator:

@@ -1,8 +1,8 @@
 """A rate limiter shared by all processes and machines, in Redis if REDIS_URL is set, else in the database.
 
 Slots are evenly spaced (25 ms apart for 40 a second), so no window of one second, wherever the vendor starts it,
-exceeds the limit. Live requests reserve the next slot even if it is in the future; other requests wait until a slot is
-free now, so that a backlog never delays a pop-up.
+exceeds the limit. Live requests reserve the next slot even if it is in the future; other requests reserve a slot only
+a moment before it is free, so that a pop-up waits for one request of a backlog at most, and no slot is lost meanwhile.
 """
 
 import functools
@@ -19,6 +19,8 @@ from connector_project.core import redis_client
 MICROSECOND = 1_000_000
 # Requests may arrive closer together than they were sent, and the vendor counts arrivals.
 SAFETY_FACTOR = 1.04
+# How early a request that is not live takes its slot: what it takes to ask for one, and to wake up.
+MOMENT = 5_000
 LIVE_WAIT_SECONDS = 3.0
 LONGEST_WAIT_SECONDS = 20.0
 # In microseconds; nobody reserves a slot so far ahead, so the clock was set back, and the slot is free.
@@ -75,15 +77,15 @@ def acquire(budget: RateLimit, *, is_live: bool) -> None:
     while True:
         left = max(ends_at - time.monotonic(), 0.0)
         try:
-            wait, is_taken = _acquire(budget, ahead=int(left * MICROSECOND) if is_live else 0)
+            wait, is_taken = _acquire(budget, ahead=int(left * MICROSECOND) if is_live else MOMENT)
         except redis.RedisError as exc:
             raise RateLimitExceeded(budget.name) from exc  # Without Redis the limit is unknown.
         if is_taken:
             return time.sleep(wait / MICROSECOND)
         if not left:
             raise RateLimitExceeded(budget.name)
-        # Jitter, so that waiting processes do not all retry at the same moment.
-        pause = wait / MICROSECOND * random.uniform(0.5, 1.0) + 0.001  # noqa: S311 -- no secret depends on it
+        # Jitter, so that waiting processes do not all retry at the same moment: each within the moment before the slot.
+        pause = (wait - MOMENT * random.uniform(0.1, 0.9)) / MICROSECOND  # noqa: S311 -- no secret depends on it
         time.sleep(min(pause, left))
 
 

@@ -1,13 +1,14 @@
 """What is done every two seconds, by one worker process of all.
 
-Debounced calls and pop-up ends are queued, floods of webhooks limited, and rounds of periodic work go on.
+Debounced calls and pop-up ends are queued, floods of webhooks limited, rounds of periodic work go on, and SQLite's log
+is moved into the database.
 """
 
 from typing import Any
 
 from django.utils import timezone
 
-from connector_project.core import rate_limit, sweeps, workers
+from connector_project.core import rate_limit, sqlite_log, sweeps, workers
 from connector_project.operations import tasks as operations_tasks
 from crm import tasks as crm_tasks
 from telephony import tasks
@@ -27,7 +28,11 @@ def tick() -> None:
     """Do it, unless another worker process has just done so."""
     if rate_limit.try_acquire(TICK_LIMIT):
         sweeps.run_all(
-            tasks.limit_notifications, tasks.enqueue_debounced, crm_tasks.enqueue_popup_ends, go_on_with_periodic_work
+            tasks.limit_notifications,
+            tasks.enqueue_debounced,
+            crm_tasks.enqueue_popup_ends,
+            go_on_with_periodic_work,
+            sqlite_log.checkpoint,
         )
 
 

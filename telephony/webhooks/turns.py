@@ -133,9 +133,9 @@ def claim_next(own: int = UNTIL_NONE_WAITS, *, now: datetime) -> Claim | None:
 
 
 def workers_of_one_tenant() -> int:
-    """Return how many workers one tenant may have: one is left to the others, if a CRM holds all that it can get."""
+    """Return how many workers one tenant may have: half, so that a flood, or a slow CRM, leaves the rest to others."""
     workers: int = settings.Q_CLUSTER["ALT_CLUSTERS"][QUEUE]["workers"]
-    return max(1, workers - 1)
+    return max(1, workers // 2)
 
 
 def _values(own: int, now: datetime) -> dict[str, Any]:

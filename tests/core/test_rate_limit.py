@@ -119,6 +119,23 @@ def test_live_request_does_not_wait_for_other_requests(limit, settings):
     assert sorted(waited)[1] < 0.5
 
 
+def test_other_request_reserves_a_slot_only_a_moment_ahead(monkeypatch):
+    """It asks again within this moment, so that no slot passes by while it sleeps."""
+    asked, pauses = [], []
+    answers = iter([(20_000, False), (3_000, True)])
+
+    def take(_budget, *, ahead):
+        asked.append(ahead)
+        return next(answers)
+
+    monkeypatch.setattr(rate_limit, "_acquire", take)
+    monkeypatch.setattr(rate_limit.time, "sleep", pauses.append)
+    acquire(RateLimit("test", PER_SECOND), is_live=False)
+    assert asked == [rate_limit.MOMENT] * 2
+    assert (20_000 - rate_limit.MOMENT) / 1e6 < pauses[0] < 20_000 / 1e6
+    assert pauses[1:] == [0.003]
+
+
 @pytest.mark.parametrize("is_live", [True, False])
 def test_exceeded_limit_raises_after_the_longest_wait(limit, monkeypatch, is_live):
     slow = RateLimit(limit.name, 1)

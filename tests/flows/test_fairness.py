@@ -91,8 +91,8 @@ def test_flood_leaves_the_others_their_turns(db, first_turn, place):
     assert ringing < set(turned)
     for pk in turned:
         finish(pk)
-    rest = [claim() for _turn in range(3)]
-    assert rest == [pk for pk in flood if pk not in turned][3:6]
+    rest = [claim() for _turn in range(2)]
+    assert rest == [pk for pk in flood if pk not in turned][3:5]
 
 
 def wake_ups():
@@ -217,7 +217,7 @@ def test_wake_up_is_left_if_the_worker_fails_that_others_counted_on(store, rings
 @needs.two_connections
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.slow
-@pytest.mark.parametrize(("workers", "at_once"), [(100, 40), (4, 3)])
+@pytest.mark.parametrize(("workers", "at_once"), [(100, 40), (4, 2)])
 def test_no_two_workers_get_the_same_notification_nor_more_than_a_share(settings, first_turn, workers, at_once):
     """Four workers claim at the same time, each on its own connection; nobody finishes."""
     cluster = settings.Q_CLUSTER["ALT_CLUSTERS"]["fast"] | {"workers": workers}

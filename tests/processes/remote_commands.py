@@ -307,6 +307,16 @@ def received(event: str) -> dict[str, float]:
     return {str(session): moment.timestamp() for session, moment in stored}
 
 
+def set_busiest_minute(client: int, count: int) -> None:
+    """Set how many notifications a client is known to send in its busiest minute, for its limit."""
+    UisConnection.objects.filter(tenant__slug=slug_of(client)).update(busiest_minute=count)
+
+
+def count_received(client: int) -> int:
+    """Return how many notifications of a client wait for their first worker."""
+    return Notification.objects.filter(tenant__slug=slug_of(client), outcome=Notification.Outcome.RECEIVED).count()
+
+
 COMMANDS: dict[str, Callable[..., Any]] = {
     command.__name__: command
     for command in (
@@ -339,5 +349,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
         push_foreign_entries,
         queue_depths,
         received,
+        set_busiest_minute,
+        count_received,
     )
 }

@@ -1,5 +1,6 @@
 """Serves both simulated vendors on one port: a page with a button per webhook, and an interface for scripts."""
 
+import gc
 import signal
 import threading
 from pathlib import Path
@@ -11,6 +12,8 @@ from connector_project.operations.management.base import JsonCommand
 from tests.simulator.clock import shifted_now
 from tests.simulator.fixtures import CRM_KEY, UIS_TOKEN, create_tenants
 from tests.simulator.server import Simulator
+
+NO_FULL_COLLECTION = 1_000_000
 
 
 class Command(JsonCommand):
@@ -34,6 +37,8 @@ class Command(JsonCommand):
         ended = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_signal: ended.set())
+        # A full collection of all that the vendors have stored would hold every request for a tenth of a second.
+        gc.set_threshold(*gc.get_threshold()[:2], NO_FULL_COLLECTION)
         simulator.start()
         self.print_json(
             page=f"{simulator.address}/",
