@@ -16,7 +16,7 @@ from django.utils import timezone
 from connector_project.core import exchanges, logging, transactions
 from connector_project.core.compiled_queries import CompiledInsert
 from connector_project.core.exchanges import Exchange
-from connector_project.core.prepared_statements import Given, Statement
+from connector_project.core.prepared_statements import Given, Statement, row_count
 from telephony.models import OutgoingRequest, RequestedCall
 from telephony.models.outgoing_request import LONGEST_METHOD
 from telephony.uis.recordings import RECORD_FIELDS
@@ -81,8 +81,7 @@ def _store_all(rows: Sequence[OutgoingRequest], sessions: Sequence[int]) -> None
 def _store_one(row: OutgoingRequest, sessions: Sequence[int]) -> None:
     """Store one exchange and the calls it is about, in one statement."""
     insert, values = _requests.statement([row])
-    with connection.cursor() as cursor:
-        _with_calls(insert).execute(cursor, dict(enumerate([*values, row.tenant_id, list(sessions)])))
+    _with_calls(insert).run([*values, row.tenant_id, list(sessions)], row_count)
 
 
 @functools.cache

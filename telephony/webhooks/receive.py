@@ -11,7 +11,7 @@ from django.db.models import F
 
 from connector_project.core import jobs
 from connector_project.core.networks import LONGEST_ADDRESS
-from connector_project.core.prepared_statements import Statement, named
+from connector_project.core.prepared_statements import named
 from connector_project.core.task_queue import enqueue_first, entry_transaction
 from telephony import task_names
 from telephony.models import Notification
@@ -114,28 +114,22 @@ def _run_again_if_closed(database: BaseDatabaseWrapper, values: Mapping[str, Any
     CONN_HEALTH_CHECKS would ask the database before each webhook, which is a second round trip.
     """
     if database.in_atomic_block or database.connection is None:
-        return _fetch(database, STORE, values), False
+        return STORE.fetchone(values), False
     database.health_check_done = True  # type: ignore[attr-defined]  # the stubs lack it
     try:
-        return _fetch(database, STORE, values), False
+        return STORE.fetchone(values), False
     except (OperationalError, InterfaceError):
         if database.is_usable():
             raise
     database.close()
-    return _fetch(database, STORE, values), True
+    return STORE.fetchone(values), True
 
 
 def _store_on_sqlite(database: BaseDatabaseWrapper, values: Mapping[str, Any]) -> Any:
-    if stored := _fetch(database, STORE_ON_SQLITE, values):
+    if stored := STORE_ON_SQLITE.fetchone(values):
         return (None, *stored)
-    found = _fetch(database, named(_HOOK), values)
+    found = named(_HOOK).fetchone(values)
     return found and (found[0], None, None)
-
-
-def _fetch(database: BaseDatabaseWrapper, statement: Statement, values: Mapping[str, Any]) -> Any:
-    with database.cursor() as cursor:
-        statement.execute(cursor, values)
-        return cursor.fetchone()
 
 
 def window_of(now: datetime) -> int:

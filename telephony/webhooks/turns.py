@@ -17,7 +17,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from connector_project.core.jobs import CLOCKS_APART, QUEUED_FOR, worker_name
-from connector_project.core.prepared_statements import Statement, named
+from connector_project.core.prepared_statements import named
 from connector_project.core.task_queue import EXPIRES_AFTER, Queue, enqueue
 from telephony import task_names
 
@@ -119,13 +119,13 @@ def claim_next(own: int = UNTIL_NONE_WAITS, *, now: datetime) -> Claim | None:
     global _last_tenant_id
     values, after = _values(own, now), _last_tenant_id
     for _try in range(MAX_TRIES):
-        if claimed := _fetch(_CLAIM, values | {"after": after}):
+        if claimed := _CLAIM.fetchone(values | {"after": after}):
             pk, _last_tenant_id, held = claimed
             return Claim(pk, uuid.UUID(str(values["token"])), fills_share=held + 1 >= values["share"])
-        if own != UNTIL_NONE_WAITS and not _fetch(_OWN_WAITS, values):
+        if own != UNTIL_NONE_WAITS and not _OWN_WAITS.fetchone(values):
             return None
         # Nothing waits, the next tenant may have no worker now, or another worker was faster.
-        found = _fetch(_FIND_TENANT, values | {"after": after})
+        found = _FIND_TENANT.fetchone(values | {"after": after})
         if found is None:
             return None
         after = found[0] - 1
@@ -153,12 +153,6 @@ def _values(own: int, now: datetime) -> dict[str, Any]:
         "worker": worker_name(),
         "share": workers_of_one_tenant(),
     }
-
-
-def _fetch(statement: Statement, values: dict[str, Any]) -> Any:
-    with connection.cursor() as cursor:
-        statement.execute(cursor, values)
-        return cursor.fetchone()
 
 
 def _wake_up() -> None:

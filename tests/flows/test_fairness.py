@@ -13,6 +13,7 @@ from django_q.models import OrmQ
 
 from connector_project.core import task_queue as product_queue
 from connector_project.core.jobs import QUEUED_FOR
+from connector_project.core.prepared_statements import fetch_all
 from crm.retailcrm.client import RetailCrmClient
 from telephony.models import Notification
 from telephony.webhooks import receive, turns
@@ -252,17 +253,22 @@ def test_turn_is_found_without_a_look_at_the_rows_of_the_flood(db, statement):
     first, *_further = tenants(5)
     waiting_rows(first, 2000)
     values = turns._values(turns.UNTIL_NONE_WAITS, timezone.now()) | {"after": 0}
+
+    def explained(prefix):
+        found = getattr(turns, statement)
+        return found.run([values[name] for name in found.names], fetch_all, prefix=prefix)
+
     with connection.cursor() as cursor:
         if connection.vendor == "sqlite":
-            getattr(turns, statement).execute(cursor, values, prefix="EXPLAIN QUERY PLAN ")
-            steps = [row[-1] for row in cursor.fetchall() if "telephony_notification" in row[-1]]
+            plan = explained("EXPLAIN QUERY PLAN ")
+            steps = [row[-1] for row in plan if "telephony_notification" in row[-1]]
             assert steps
             assert not [step for step in steps if step.startswith("SCAN") and "notification_waiting" not in step]
         else:
             # The plan that is kept knows none of the values.
             cursor.execute("SET LOCAL plan_cache_mode = force_generic_plan")
-            getattr(turns, statement).execute(cursor, values, prefix="EXPLAIN (ANALYZE, FORMAT JSON) ")
-            nodes = list(plan_nodes(cursor.fetchone()[0][0]["Plan"]))
+            ((plan,),) = explained("EXPLAIN (ANALYZE, FORMAT JSON) ")
+            nodes = list(plan_nodes(plan[0]["Plan"]))
             assert max(node["Actual Rows"] * node["Actual Loops"] for node in nodes) <= 10
             assert max(node.get("Rows Removed by Filter", 0) for node in nodes) <= 10
 
