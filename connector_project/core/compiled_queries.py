@@ -11,7 +11,7 @@ The function that builds it runs once for each database and length of lists; it 
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from django.core.exceptions import ObjectDoesNotExist
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, models
@@ -189,11 +189,10 @@ class CompiledInsert(_Compiled):
 
     def _compile(self, given: Placeholders, database: BaseDatabaseWrapper) -> _Insert:
         name, fields, meta = database.ops.quote_name, self._fields, self._model._meta
-        assert meta.pk is not None
         columns, one = ", ".join(name(field.column) for field in fields), ", ".join(["%s"] * len(fields))
         rows = ", ".join([f"({one})"] * given.sizes["rows"])
         insert = f"INSERT INTO {name(meta.db_table)} ({columns}) VALUES {rows}"  # noqa: S608 -- names of our model
-        returning = f"RETURNING {name(str(meta.pk.column))}"
+        returning = f"RETURNING {name(str(cast(Any, meta.pk).column))}"
         values = [Given(place) for place in range(len(fields) * given.sizes["rows"])]
         return _Insert(
             plain=Statement(f"{insert} {returning}", values, is_kept=given.are_short),

@@ -28,12 +28,15 @@ _SAME: dict[type[models.Field[Any, Any]], type] = {
 
 def to_driver(field: models.Field[Any, Any], value: Any, database: BaseDatabaseWrapper) -> Any:
     """Return a column's new value as the database's driver takes it."""
-    if is_same(field, value, database):
-        return value
-    return field.get_db_prep_save(value, database)
+    return value if _is_same(field, value, database) else field.get_db_prep_save(value, database)
 
 
-def is_same(field: models.Field[Any, Any], value: Any, database: BaseDatabaseWrapper) -> bool:
+def _condition(field: models.Field[Any, Any], value: Any, database: BaseDatabaseWrapper) -> Any:
+    """Return what a column is compared with as the database's driver takes it."""
+    return value if _is_same(field, value, database) else field.get_db_prep_value(value, database)
+
+
+def _is_same(field: models.Field[Any, Any], value: Any, database: BaseDatabaseWrapper) -> bool:
     """Whether the driver takes a value of this field as it is."""
     kind = _SAME.get(type(field))
     if kind is None or database.vendor != "postgresql":
@@ -54,7 +57,7 @@ class Placeholder(models.Expression):
     def bound(self, values: Mapping[str, Any], database: BaseDatabaseWrapper) -> Any:
         """Return the value as the database's driver takes it."""
         value = values[self.name] if isinstance(self.name, str) else values[self.name[0]][self.name[1]]
-        return value if is_same(self.output_field, value, database) else self.output_field.get_db_prep_value(value, database)
+        return _condition(self.output_field, value, database)
 
 
 class _Column(Placeholder):
@@ -75,7 +78,7 @@ class _Moment(Placeholder):
 
     def bound(self, values: Mapping[str, Any], database: BaseDatabaseWrapper) -> Any:
         value = values[str(self.name)] + self.shift
-        return value if is_same(self.output_field, value, database) else self.output_field.get_db_prep_value(value, database)
+        return _condition(self.output_field, value, database)
 
 
 @dataclass(frozen=True)

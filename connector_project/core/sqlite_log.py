@@ -4,7 +4,10 @@ from django.db import connection
 
 
 def checkpoint() -> None:
-    """Every two seconds: move what no reader or writer needs now (PASSIVE: nobody waits for this)."""
-    if connection.vendor == "sqlite":
+    """Every two seconds: move what no reader or writer needs now (PASSIVE: nobody waits for this).
+
+    Not inside a transaction: SQLite refuses it there.
+    """
+    if connection.vendor == "sqlite" and not connection.in_atomic_block:
         with connection.cursor() as cursor:
             cursor.execute("PRAGMA wal_checkpoint(PASSIVE)")

@@ -36,6 +36,8 @@ MAX_TRIES = 100
 
 _WAITS = "claim_token IS NULL AND outcome = 'RECEIVED'"
 _IS_LIVE = f"{_WAITS} AND received_at > %(since)s AND next_attempt_at <= %(until)s"
+# COALESCE keeps PostgreSQL from looking for one row among all that wait, where it believes that there are few.
+_THIS_WAITS = "claim_token IS NULL AND COALESCE(outcome, '') = 'RECEIVED'"
 _NEXT_TENANT = f"""
     (SELECT tenant_id FROM telephony_notification WHERE {_WAITS} AND tenant_id > {{after}} ORDER BY tenant_id LIMIT 1)
 """  # noqa: S608 -- nothing of it is input
@@ -44,8 +46,7 @@ _COUNT_HELD = """
      WHERE held.tenant_id = {row}.tenant_id AND held.id <> {row}.id
        AND held.claim_token IS NOT NULL AND held.next_attempt_at > %(held_until)s)
 """
-# The conditions are checked again for the chosen row: another worker may have claimed, and even finished it. COALESCE
-# keeps PostgreSQL from looking for the row among all that wait, where it believes that there are few.
+# The conditions are checked again for the chosen row: another worker may have claimed, and even finished it.
 _CLAIM = named(f"""
 UPDATE telephony_notification
 SET claim_token = %(token)s, claimed_by = %(worker)s, attempts = attempts + 1, next_attempt_at = %(lease)s
@@ -54,12 +55,13 @@ WHERE id = (
     WHERE tenant_id = COALESCE({_NEXT_TENANT.format(after="%(after)s")}, {_NEXT_TENANT.format(after="0")})
       AND {_IS_LIVE}
     ORDER BY received_at, id LIMIT 1
-) AND claim_token IS NULL AND COALESCE(outcome, '') = 'RECEIVED'
+) AND {_THIS_WAITS}
   AND {_COUNT_HELD.format(row="telephony_notification")} < %(share)s
-  AND (%(own)s = {UNTIL_NONE_WAITS} OR EXISTS (SELECT 1 FROM telephony_notification WHERE id = %(own)s AND {_WAITS}))
+  AND (%(own)s = {UNTIL_NONE_WAITS}
+       OR EXISTS (SELECT 1 FROM telephony_notification WHERE id = %(own)s AND {_THIS_WAITS}))
 RETURNING id, tenant_id, {_COUNT_HELD.format(row="telephony_notification")}
 """)  # noqa: S608 -- as above
-_OWN_WAITS = named(f"SELECT 1 FROM telephony_notification WHERE id = %(own)s AND {_WAITS}")  # noqa: S608 -- as above
+_OWN_WAITS = named(f"SELECT 1 FROM telephony_notification WHERE id = %(own)s AND {_THIS_WAITS}")  # noqa: S608 -- as above
 # One step for each tenant, however many rows each of them has.
 _FIND_TENANT = named(f"""
 WITH RECURSIVE turn(tenant_id) AS (

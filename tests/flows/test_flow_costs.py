@@ -8,7 +8,7 @@ One module of the missed call decides whether there may be a voice mail, one of 
 One module writes each entry of the queue, by one call (`core.queue_entry`): django-q2's function costs more.
 Three modules of each notification are the turns of the clients, and the compiled statements that it passes.
 Three modules of each request keep it with its answer (`telephony.outgoing_requests`, six calls).
-`core.compiled_queries` runs queries as Django does, whose calls do not count either.
+`core.compiled_queries` and what it uses run queries as Django does, whose calls do not count either.
 """
 
 import sys
@@ -22,7 +22,10 @@ from tests import task_queue
 from tests.conftest import CONTACT, IVAN, NUMBER
 
 PRODUCT = {"tenants", "telephony", "crm", "connector_project"}
-QUERIES = "connector_project.core.compiled_queries"
+QUERIES = {
+    f"connector_project.core.{name}"
+    for name in ("compiled_queries", "placeholders", "prepared_statements", "row_readers")
+}
 
 
 class Trace:
@@ -49,7 +52,7 @@ class Trace:
 
 def _module(frame):
     name = frame.f_globals.get("__name__", "") if frame else ""
-    return name if name.partition(".")[0] in PRODUCT and name != QUERIES else ""
+    return name if name.partition(".")[0] in PRODUCT and name not in QUERIES else ""
 
 
 @pytest.fixture

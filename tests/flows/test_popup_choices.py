@@ -11,6 +11,7 @@ from crm.models import Popup
 from telephony.models import Notification
 from tenants.models import Employee, TransferRules
 from tests.conftest import ANNA, CONTACT, IVAN, NUMBER, PETR
+from tests.queries import texts
 
 pytestmark = [pytest.mark.one_database, pytest.mark.sampled(2)]
 
@@ -246,7 +247,7 @@ def test_ring_asks_the_database_as_often_as_before(notify, run_queue, crm, ringi
     stored = Notification.objects.latest("pk")
     with CaptureQueriesContext(connection) as queries:
         tasks.process_notification(stored.pk)
-    tables = [query["sql"] for query in queries if query["sql"].startswith("SELECT")]
+    tables = [sql for sql in texts(queries) if sql.startswith("SELECT")]
     assert sum('FROM "tenants_employee"' in sql for sql in tables) == 1
     assert sum("parsed_event" in sql and '"telephony_notification"."session_id" =' in sql for sql in tables) <= 3
     assert len(crm.events) == 2

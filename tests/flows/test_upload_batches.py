@@ -89,7 +89,7 @@ def test_upload_of_a_batch_has_a_fixed_statement_count(tenant, crm):
         counts.append(len(statements))
     one_more = connection.vendor == "sqlite"  # for the log of the request
     # After a full batch it is asked whether more waits, and whether others do.
-    assert counts == [13 + one_more, 16 + one_more]
+    assert counts == [12 + one_more, 15 + one_more]
 
 
 @pytest.mark.one_database

@@ -14,6 +14,7 @@ from connector_project.core.prepared_statements import named
 from telephony import task_names
 from telephony.models import Notification
 from tenants.models import UisConnection
+from tests.queries import texts
 
 BODY = '{"event": "call_end", "call_session_id": 1}'
 
@@ -32,7 +33,7 @@ def statements(client, hook):
     def post(body=BODY, *, to=hook):
         with CaptureQueriesContext(connection) as queries:
             status = client.post(to, body, content_type="application/json").status_code
-        words = [query["sql"].split(maxsplit=1)[0] for query in queries]
+        words = [sql.split(maxsplit=1)[0] for sql in texts(queries)]
         return status, words
 
     return post
