@@ -108,7 +108,10 @@ class Notification(LeasedJob):
         ERASED = "ERASED", _("the number was erased")
         SUPERSEDED = "SUPERSEDED", _("no longer used: the call had many more, and UIS's report decides")
 
-    tenant = models.ForeignKey(Tenant, models.CASCADE, related_name="notifications", verbose_name=_("client"))
+    # Several indices begin with the client, so that it needs none of its own.
+    tenant = models.ForeignKey(
+        Tenant, models.CASCADE, related_name="notifications", verbose_name=_("client"), db_index=False
+    )
     received_at = models.DateTimeField(_("received"))
     event_in_url = models.CharField(_("event in the URL"), max_length=LONGEST_EVENT, blank=True)
     via_old_hook = models.BooleanField(default=False, editable=False)  # received at the webhook URL before rotation

@@ -38,8 +38,10 @@ _WAITS = "claim_token IS NULL AND outcome = 'RECEIVED'"
 _IS_LIVE = f"{_WAITS} AND received_at > %(since)s AND next_attempt_at <= %(until)s"
 # COALESCE keeps PostgreSQL from looking for one row among all that wait, where it believes that there are few.
 _THIS_WAITS = "claim_token IS NULL AND COALESCE(outcome, '') = 'RECEIVED'"
+# Ordered by all columns of the index of what waits, so that no other index seems to do.
 _NEXT_TENANT = f"""
-    (SELECT tenant_id FROM telephony_notification WHERE {_WAITS} AND tenant_id > {{after}} ORDER BY tenant_id LIMIT 1)
+    (SELECT tenant_id FROM telephony_notification WHERE {_WAITS} AND tenant_id > {{after}}
+     ORDER BY tenant_id, received_at, id LIMIT 1)
 """  # noqa: S608 -- nothing of it is input
 _COUNT_HELD = """
     (SELECT COUNT(*) FROM telephony_notification held
