@@ -145,7 +145,7 @@ class _Compiled:
 
 
 @dataclass(frozen=True)
-class _Select(_Statement):
+class SelectStatement(_Statement):
     converters: Mapping[int, tuple[Sequence[Callable[..., Any]], Any]]
     read: Callable[[Sequence[Any]], Any]
     is_locking: bool
@@ -177,7 +177,7 @@ class CompiledSelect(_Compiled, Generic[Row]):
 
     def fetch(self, **values: Any) -> list[Row]:
         """Run the query. Raises TransactionManagementError for a lock outside of `atomic()`."""
-        statement: _Select = self._statement(values, self._compile)
+        statement: SelectStatement = self._statement(values, self._compile)
         return statement.rows(values)
 
     def first(self, **values: Any) -> Row | None:
@@ -189,22 +189,22 @@ class CompiledSelect(_Compiled, Generic[Row]):
             return found[0]
         raise ObjectDoesNotExist
 
-    def _compile(self, given: Placeholders) -> _Select:
+    def _compile(self, given: Placeholders) -> SelectStatement:
         rows = self._build(given)
         compiler = rows.query.get_compiler(connection=connection)
         sql, params = compiler.as_sql()
         columns = [column for column, _sql, _alias in compiler.select[: compiler.col_count]]
-        return _Select(
+        return SelectStatement(
             sql=sql,
             params=params,
             is_kept=given.are_short,
             converters=compiler.get_converters(columns),
-            read=_model_reader(compiler) if rows._iterable_class is ModelIterable else tuple,
+            read=model_reader(compiler) if rows._iterable_class is ModelIterable else tuple,
             is_locking=rows.query.select_for_update,
         )
 
 
-def _model_reader(compiler: Any) -> Callable[[Sequence[Any]], Any]:
+def model_reader(compiler: Any) -> Callable[[Sequence[Any]], Any]:
     """Return what makes an instance of a row, as `ModelIterable` does."""
     kind, alias = compiler.klass_info["model"], connection.alias
     fields = compiler.klass_info["select_fields"]
@@ -247,13 +247,12 @@ def _related_reader(populator: Any, alias: str) -> Callable[[Sequence[Any], Any]
 def _maker(kind: type[models.Model], names: Sequence[str], alias: str) -> Callable[[Sequence[Any]], Any]:
     """Return what makes an instance of the values of its columns.
 
-    All that `Model.__init__` adds to setting attributes is what a subclass, a signal or a field with a descriptor of
-    its own may want.
+    Columns that are not among them are deferred. All that `Model.__init__` adds to setting attributes is what a
+    subclass, a signal or a field with a descriptor of its own may want.
     """
     is_plain = (
         (kind.__init__, kind.from_db.__func__) == (models.Model.__init__, models.Model.from_db.__func__)  # type: ignore[attr-defined]
         and not any(signal.has_listeners(kind) for signal in (signals.pre_init, signals.post_init))
-        and len(names) == len(kind._meta.concrete_fields)
         and all(type(kind.__dict__.get(name)) in _PLAIN_ATTRIBUTES for name in names)
     )
     if not is_plain:
@@ -267,6 +266,22 @@ def _maker(kind: type[models.Model], names: Sequence[str], alias: str) -> Callab
         return made
 
     return make
+
+
+class CompiledExists(_Compiled):
+    """Tells by one statement which of several queries find a row; `build` returns them."""
+
+    def fetch(self, **values: Any) -> tuple[bool, ...]:
+        statement: _Statement = self._statement(values, self._compile)
+        with connection.cursor() as cursor:
+            statement.execute(cursor, values)
+            return tuple(map(bool, cursor.fetchone()))
+
+    def _compile(self, given: Placeholders) -> _Statement:
+        compiled = [rows.query.exists().get_compiler(connection=connection).as_sql() for rows in self._build(given)]
+        sql = ", ".join(f"EXISTS ({one})" for one, _params in compiled)
+        params = [param for _sql, params in compiled for param in params]
+        return _Statement(f"SELECT {sql}", params, is_kept=given.are_short)
 
 
 class CompiledUpdate(_Compiled):
@@ -366,6 +381,6 @@ def save_columns(row: models.Model, names: Sequence[str]) -> None:
 def _columns_of(model: type[models.Model], names: tuple[str, ...]) -> CompiledUpdate:
     def build(given: Placeholders) -> Any:
         values = {name: given.value_of(model._meta.get_field(name)) for name in names}
-        return model._base_manager.filter(pk=given.integer("row")), values
+        return model._base_manager.filter(pk=Placeholder("row", model._meta.pk)), values
 
     return CompiledUpdate(build)
