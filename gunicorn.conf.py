@@ -6,7 +6,7 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.workers.gthread import ThreadWorker
 
 from connector_project.core.web_process.log import RedactedLogger
-from connector_project.core.web_process.worker import BufferedWorker
+from connector_project.core.web_process.worker import IDLE_SECONDS, BufferedWorker
 
 workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
 threads = 8
@@ -31,7 +31,11 @@ control_socket_disable = True
 
 
 def on_starting(server: Arbiter) -> None:
-    """Use our worker also where an older unit file asks for gthread, whose threads slow clients can occupy."""
+    """Let the parent look at its workers less often: their end is a signal, which wakes it up.
+
+    And use our worker also where an older unit file asks for gthread, whose threads slow clients can occupy."""
+    wait = server.wait_for_signals
+    server.wait_for_signals = lambda timeout: wait(IDLE_SECONDS if timeout == 1.0 else timeout)
     if server.worker_class is ThreadWorker:
         server.log.warning("worker class gthread replaced by %s", BufferedWorker.__name__)
         server.worker_class = BufferedWorker

@@ -156,7 +156,7 @@ Q_CLUSTER: dict[str, Any] = {
     "max_attempts": 1,
     "save_limit": -1,
     "catch_up": False,
-    # Tasks after which a worker is replaced: each new one is slow at its first pop-ups.
+    # Tasks after which a worker is replaced: each new one builds its statements anew, and is slow at its first pop-ups.
     "recycle": 10_000,
     "label": _("Queue"),
     "broker_class": "connector_project.core.task_queue.create_broker",

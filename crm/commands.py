@@ -95,12 +95,16 @@ def run(command_id: int, *, now: datetime) -> None:
         _enqueue_newest(command)
 
 
-@transaction.atomic
 def resume_pending(*, now: datetime) -> int:
     """Queue commands again whose queue entry was lost or whose worker died; return how many were due.
 
     What is too late is closed here: in the queue it would only be in front of what people wait for.
     """
+    return _resume_due(now=now) if Command.objects.is_any_due(now=now) else 0
+
+
+@transaction.atomic
+def _resume_due(*, now: datetime) -> int:
     is_started_call = Q(state=State.RUNNING, kind=Kind.MAKE_CALL)
     is_late_click = Q(state=State.RECEIVED, kind=Kind.MAKE_CALL, received_at__lt=now - CLICK_TTL)
     is_late_status = Q(kind=Kind.SET_STATUS, received_at__lt=now - STATUS_TTL)

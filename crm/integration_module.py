@@ -1,7 +1,6 @@
 """Registers our integration module in the client's CRM: callback URLs, extensions and numbers."""
 
 import hashlib
-from collections import Counter
 from dataclasses import replace
 from datetime import datetime
 from enum import Enum, auto
@@ -12,10 +11,9 @@ from django.db import transaction
 from django.templatetags.static import static
 from django.urls import reverse
 
-from connector_project.core import phone_numbers
 from connector_project.core.http_client import MODULE
 from connector_project.core.task_queue import enqueue
-from crm import module_lease, registered_module
+from crm import module_contents, module_lease, registered_module
 from crm.models import UnknownId
 from crm.registered_module import Codes
 from crm.retailcrm.client import RetailCrmClient
@@ -23,7 +21,7 @@ from crm.retailcrm.payloads import Module
 from crm.retailcrm.types import ModuleState
 from telephony import task_names
 from tenants.access_errors import SWITCHED_OFF
-from tenants.models import CrmConnection, Employee, Tenant, VirtualNumber
+from tenants.models import CrmConnection, Tenant
 
 TASK = "crm.tasks.register_module"
 NAME = "UIS"
@@ -64,12 +62,12 @@ def send(
     """
     if not is_forced and registered_module.note_switched_off(tenant.crm, state, now=now):
         return False
-    ours = _codes(tenant)
+    ours = module_contents.codes(tenant)
     manual, contested = registered_module.split_entered(manual_codes(tenant, state), ours)
     registration = {
         "codes": [list(pair) for pair in ours],
         "manual_codes": [list(pair) for pair in manual],
-        "phones": _phones(tenant),
+        "phones": module_contents.phones(tenant),
         "where": _fingerprint(tenant),
         "account": tenant.crm.account,
     }
@@ -222,7 +220,7 @@ def _module(tenant: Tenant, *, codes: Codes) -> Module:
         account_url=activation_url(tenant),
         actions=(("activity", "/activity/"), ("settings", "/settings/")),
         codes=tuple(codes),
-        phones=tuple((site, phone) for site, phone in _phones(tenant)),
+        phones=tuple((site, phone) for site, phone in module_contents.phones(tenant)),
     )
 
 
@@ -234,17 +232,3 @@ def _integration_code(tenant: Tenant) -> str:
     """Return our marketplace code if we have one; the CRM requires the module code to start with it."""
     marketplace_code = settings.RETAILCRM_MODULE_CODE if settings.RETAILCRM_MODULE_SECRET else ""
     return marketplace_code if code(tenant).startswith(marketplace_code) else ""
-
-
-def _codes(tenant: Tenant) -> list[tuple[int, str]]:
-    """Return each linked employee's extension; a shared one is left out, it would show pop-ups to the wrong user."""
-    staff = Employee.objects.filter(tenant=tenant, is_dismissed=False).exclude(extension="").order_by("pk")
-    pairs = list(staff.values_list("crm_user_id", "extension"))
-    counts = Counter(extension for _, extension in pairs)
-    return [(user_id, extension) for user_id, extension in pairs if user_id and counts[extension] == 1]
-
-
-def _phones(tenant: Tenant) -> list[list[str]]:
-    own = VirtualNumber.objects.filter(tenant=tenant, is_active=True).exclude(site="")
-    ordered = own.order_by("site", "-is_default", "number")
-    return [[number.site, phone_numbers.e164(number.number)] for number in ordered]

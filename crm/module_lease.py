@@ -12,6 +12,8 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from connector_project.core import http_client
+from connector_project.core.compiled_queries import CompiledUpdate, Placeholders
+from connector_project.core.compiled_returning import CompiledReturning
 from connector_project.core.jobs import LEASE, stopped_workers, worker_name
 from connector_project.core.task_queue import enqueue
 from crm.retailcrm.errors import SYSTEM
@@ -48,7 +50,7 @@ def exclusive(tenant: Tenant, *, now: datetime, is_patient: bool = False) -> Ite
             _release(tenant)
 
 
-def is_left(*, now: datetime) -> Q:
+def is_left(*, now: Any) -> Q:
     """Return the condition that a worker has left its claim: the lease is over, or its heartbeats have stopped.
 
     One that was only cut off registers no more when it finds its claim taken.
@@ -61,20 +63,41 @@ def is_left(*, now: datetime) -> Q:
 def _claim(tenant: Tenant, *, now: datetime) -> bool:
     """Claim the registration until the lease ends, and read what is registered now; else leave a note."""
     mine = CrmConnection.objects.filter(pk=tenant.crm.pk)
-    free = mine.filter(Q(module_claimed_until=None) | is_left(now=now))
-    claim = {"module_claim": uuid.uuid4(), "module_claimed_by": worker_name(), "module_claimed_until": now + LEASE}
-    while not free.update(**claim, is_module_wanted=False):
+    claim = {"connection": tenant.crm.pk, "claim": uuid.uuid4(), "worker": worker_name(), "now": now}
+    while not (found := _CLAIM.first(**claim)):
         if mine.filter(module_claimed_until__gt=now).update(is_module_wanted=True) or not mine.exists():
             return False
-    tenant.crm.refresh_from_db(fields=["registered_module", "registered_at", "module_claim"])
+    for name in ("registered_module", "registered_at", "module_claim"):
+        setattr(tenant.crm, name, getattr(found, name))
     return True
 
 
-@transaction.atomic
+def _claims(given: Placeholders) -> Any:
+    now = given.moment("now")
+    free = CrmConnection.objects.filter(Q(module_claimed_until=None) | is_left(now=now), pk=given.integer("connection"))
+    return free, {
+        "module_claim": given.uuid("claim"),
+        "module_claimed_by": given.text("worker"),
+        "module_claimed_until": now + LEASE,
+        "is_module_wanted": False,
+    }
+
+
+def _releases(given: Placeholders) -> Any:
+    mine = CrmConnection.objects.filter(pk=given.integer("connection"), module_claim=given.uuid("claim"))
+    return mine.filter(is_module_wanted=False), UNCLAIMED
+
+
+_CLAIM: CompiledReturning[CrmConnection] = CompiledReturning(_claims)
+_RELEASE = CompiledUpdate(_releases)
+
+
 def _release(tenant: Tenant) -> None:
-    mine = claimed(tenant)
-    if not mine.filter(is_module_wanted=False).update(**UNCLAIMED) and mine.update(**UNCLAIMED):
-        enqueue(task_names.LINK_USERS, tenant.pk)
+    if _RELEASE.run(connection=tenant.crm.pk, claim=tenant.crm.module_claim):
+        return
+    with transaction.atomic():
+        if claimed(tenant).update(**UNCLAIMED):
+            enqueue(task_names.LINK_USERS, tenant.pk)
 
 
 def claimed(tenant: Tenant) -> QuerySet[CrmConnection]:

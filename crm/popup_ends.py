@@ -8,8 +8,10 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
 from operator import attrgetter
+from typing import Any
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from connector_project.core import logging
 from connector_project.core.encrypted_fields import Undecryptable
@@ -71,12 +73,16 @@ def close_waiting(tenant_id: int, *, now: datetime) -> None:
 
 def enqueue_due(*, now: datetime) -> int:
     """Queue the closing of pop-ups that have waited long enough, or whose worker died; return how many clients."""
-    due = Popup.objects.waiting(now=now).filter(close_by__lte=now).order_by()
-    tenants = list(due.values_list("tenant", flat=True).distinct())
+    tenants = list(due(now).values_list("tenant", flat=True).distinct())
     for tenant_id in tenants:
         with transaction.atomic():
             enqueue(task_names.CLOSE_POPUPS, tenant_id, queue="fast")
     return len(tenants)
+
+
+def due(now: Any) -> QuerySet[Popup]:
+    """Return the pop-ups that have waited long enough, in no order."""
+    return Popup.objects.waiting(now=now).filter(close_by__lte=now).order_by()
 
 
 def _close_if_due(

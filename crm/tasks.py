@@ -24,6 +24,7 @@ from crm import (
 )
 from crm.models import Popup
 from crm.popup_rollup import POPUPS
+from telephony.models import call_statements
 from tenants import periodic_work
 from tenants.models import CrmConnection, Tenant
 from tenants.periodic_work import PeriodicWork
@@ -149,7 +150,8 @@ VERIFY_UPLOADS = PeriodicWork(
     task=upload_verification.TASK,
     minutes=60,
     clients=lambda: Tenant.objects.live().filter(crm__denied_at=None),
-    is_needed=lambda tenant, now: upload_verification.uploaded_lately(now=now).filter(tenant=tenant).exists(),
+    is_needed=lambda tenant, now: upload_verification.has_uploaded_lately(tenant, now=now),
+    together=8,
 )
 PROBE = PeriodicWork(
     task=CrmConnection.PROBE_TASK,
@@ -161,7 +163,7 @@ PERIODIC_WORK = (VERIFY_UPLOADS, PROBE)
 
 def _run_for_tenant(tenant_id: int, request: Callable[[Tenant], object], *, is_probe: bool = False) -> None:
     """Call the CRM for a periodic task: errors are logged and not retried."""
-    tenant = Tenant.objects.select_related("uis", "crm", "rules").get(pk=tenant_id)
+    tenant = call_statements.TENANT.get(tenant=tenant_id)
     if tenant.offboarded_at is not None:
         return  # Queued before the client was disconnected.
     bind_contextvars(tenant=tenant.slug)

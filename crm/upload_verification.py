@@ -5,11 +5,13 @@ One answer is no verdict: a call is missing, or the list unsupported, when two a
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import transaction
 from django.db.models import QuerySet
 
 from connector_project.core import http_client, logging
+from connector_project.core.compiled_queries import CompiledSelect
 from connector_project.core.task_queue import enqueue
 from crm import call_records, client_factory
 from crm.models import UploadVerification
@@ -33,10 +35,21 @@ _NOT_SERVED = {errors.SCOPE, errors.METHOD_ABSENT, errors.NOT_FOUND}
 logger = logging.logger(__name__)
 
 
-def uploaded_lately(*, now: datetime) -> QuerySet[Call]:
+def uploaded_lately(*, now: Any) -> QuerySet[Call]:
     """Return the calls that are looked for in the CRM's list: of all clients, in no order."""
     done = Call.objects.filter(state=Call.State.UPLOADED, uploaded_at__lte=now - SETTLED)
     return done.filter(started_at__gte=now - RECENT_PERIOD)
+
+
+def has_uploaded_lately(tenant: Tenant, *, now: datetime) -> bool:
+    return bool(_LATELY_OF_TENANT.fetch(tenant=tenant.pk, now=now))
+
+
+_LATELY_OF_TENANT: CompiledSelect[tuple[int]] = CompiledSelect(
+    lambda given: (
+        uploaded_lately(now=given.moment("now")).filter(tenant=given.integer("tenant")).order_by().values_list("pk")[:1]
+    )
+)
 
 
 def is_due(tenant_id: int, *, now: datetime) -> bool:

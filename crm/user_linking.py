@@ -11,6 +11,7 @@ from typing import TypeVar
 from django.db import transaction
 
 from connector_project.core import phone_numbers
+from connector_project.core.compiled_queries import CompiledSelect
 from connector_project.core.http_client import AccessDenied
 from connector_project.core.task_queue import enqueue
 from crm import client_factory, integration_module, module_lease, module_state, registered_module
@@ -81,6 +82,14 @@ def _unless_denied(fetch: Callable[[], T]) -> tuple[T | None, AccessDenied | Non
         return None, exc
 
 
+_USERS: CompiledSelect[CrmUser] = CompiledSelect(
+    lambda given: CrmUser.objects.filter(tenant=given.integer("tenant")).order_by()
+)
+_CLIENT_ID: CompiledSelect[tuple[str]] = CompiledSelect(
+    lambda given: CrmConnection.objects.filter(pk=given.integer("connection")).values_list("client_id")
+)
+
+
 @transaction.atomic
 def save(tenant: Tenant, users: UserList, typed: Sequence[tuple[int, str]] | None, *, now: datetime) -> Linked:
     """Store the CRM's users, requested at `now`, and the links that follow from both systems.
@@ -91,9 +100,8 @@ def save(tenant: Tenant, users: UserList, typed: Sequence[tuple[int, str]] | Non
     Tenant.objects.lock_row(tenant.pk)
     if not _is_same(tenant):
         return Linked()
-    sync_crm_users(tenant, users, now=now)
-    active = list(CrmUser.objects.filter(tenant=tenant, is_active=True))
-    staff = list(Employee.objects.select_for_update(no_key=True).filter(tenant=tenant).order_by("pk"))
+    active = [user for user in sync_crm_users(tenant, users, now=now) if user.is_active]
+    staff = Employee.objects.lock_all(tenant)
     _release_departed(staff, {user.crm_id for user in active})
     _restore_returned(staff, {user.crm_id for user in active})
     for employee, user_id, linked_by in find_links(staff, active, typed) if typed is not None else ():
@@ -118,23 +126,26 @@ def enqueue_due(*, now: datetime) -> None:
 
 def _is_same(tenant: Tenant) -> bool:
     """Return whether the account is still the same: a changed account or a disconnect changes the clientId."""
-    return CrmConnection.objects.get(pk=tenant.crm.pk).client_id == tenant.crm.client_id
+    return _CLIENT_ID.get(connection=tenant.crm.pk) == (tenant.crm.client_id,)
 
 
-def sync_crm_users(tenant: Tenant, users: UserList, *, now: datetime) -> None:
-    """Store the CRM's users, dismissed ones included; users that are surely gone are deleted."""
+def sync_crm_users(tenant: Tenant, users: UserList, *, now: datetime) -> list[CrmUser]:
+    """Store the CRM's users, dismissed ones included, and return all; users that are surely gone are deleted."""
     rows = {user.user_id: _row(tenant, user) for user in users.users}
-    known = {row.crm_id: row for row in CrmUser.objects.filter(tenant=tenant)}
+    known = {row.crm_id: row for row in _USERS.fetch(tenant=tenant.pk)}
     reading = Reading.of(rows, is_complete=users.is_complete)
     gone = remote_lists.find_gone(tenant, {Kind.CRM_USERS: ([str(key) for key in known], reading)}, asked_at=now)
     if gone is None:
-        return
+        return list(known.values())
     new = [row for crm_id, row in rows.items() if crm_id not in known or _values(row) != _values(known[crm_id])]
+    removed = [known[int(key)].pk for key in gone[Kind.CRM_USERS]]
+    if not (new or removed):
+        return list(known.values())
     CrmUser.objects.bulk_create(
         new, update_conflicts=True, unique_fields=["tenant", "crm_id"], update_fields=USER_FIELDS
     )
-    if removed := [known[int(key)].pk for key in gone[Kind.CRM_USERS]]:
-        CrmUser.objects.filter(pk__in=removed).delete()
+    CrmUser.objects.filter(pk__in=removed).delete()
+    return _USERS.fetch(tenant=tenant.pk)
 
 
 def _row(tenant: Tenant, user: User) -> CrmUser:

@@ -114,11 +114,11 @@ def run_next(*, now: datetime) -> None:
         _finish(action, outcome, now=now)
 
 
-@transaction.atomic
 def resume_due(*, now: datetime) -> None:
     """Enqueue a task if an action is due: its worker died, its push was lost, or its wait is over."""
     if BulkAction.objects.due(now=now).exists():
-        enqueue(task_names.RUN_BULK_ACTION)
+        with transaction.atomic():
+            enqueue(task_names.RUN_BULK_ACTION)
 
 
 def _begin(action: BulkAction, state: BulkAction.State, *, by: Actor, now: datetime) -> BulkAction:

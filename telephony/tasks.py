@@ -1,6 +1,6 @@
 """Tasks of this app: load, then one call into our code."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from django.db.models import QuerySet
 from django.utils import timezone
@@ -63,8 +63,13 @@ def run_bulk_action() -> None:
     bulk_actions.run_next(now=timezone.now())
 
 
-def sync_employees(tenant_id: int) -> None:
-    _run_for_tenant(tenant_id, lambda tenant: sync.sync(tenant, now=timezone.now()))
+def sync_employees(*tenant_ids: int) -> None:
+    """Import the staff of these tenants."""
+
+    def read(tenant: Tenant) -> None:
+        sync.sync(tenant, now=timezone.now())
+
+    _run_for_each(task_names.SYNC_EMPLOYEES, tenant_ids, read)
 
 
 def reconcile_calls(*tenant_ids: int) -> None:
@@ -73,7 +78,7 @@ def reconcile_calls(*tenant_ids: int) -> None:
     def compare(tenant: Tenant) -> None:
         runs.compare_next(tenant, runs.Kind.RECENT, now=timezone.now())
 
-    periodic_work.for_each(task_names.RECONCILE_CALLS, tenant_ids, lambda pk: _run_for_tenant(pk, compare))
+    _run_for_each(task_names.RECONCILE_CALLS, tenant_ids, compare)
 
 
 def close_days(tenant_id: int) -> None:
@@ -87,7 +92,7 @@ def follow_up_recordings(tenant_id: int) -> None:
 
 
 def poll_statuses(*tenant_ids: int) -> None:
-    periodic_work.for_each(task_names.POLL_STATUSES, tenant_ids, lambda pk: _run_for_tenant(pk, status_polling.poll))
+    _run_for_each(task_names.POLL_STATUSES, tenant_ids, status_polling.poll)
 
 
 def probe(tenant_id: int) -> None:
@@ -157,28 +162,39 @@ def _denied() -> QuerySet[Tenant]:
     return Tenant.objects.live().filter(uis__denied_at__isnull=False)
 
 
-SYNC = PeriodicWork(task=task_names.SYNC_EMPLOYEES, minutes=60, clients=_accessible)
-RECONCILE = PeriodicWork(task=task_names.RECONCILE_CALLS, minutes=10, clients=_accessible, most_clients=4)
+SYNC = PeriodicWork(task=task_names.SYNC_EMPLOYEES, minutes=60, clients=_accessible, most_clients=4)
+RECONCILE = PeriodicWork(task=task_names.RECONCILE_CALLS, minutes=10, clients=_accessible, most_clients=8)
 CLOSE_DAYS = PeriodicWork(
     task=task_names.CLOSE_DAYS,
     minutes=60,
     clients=_accessible,
     is_needed=lambda tenant, now: daily.has_unclosed_day(tenant, now=now),
+    together=8,
 )
 FOLLOW_UP_RECORDINGS = PeriodicWork(task=task_names.FOLLOW_UP_RECORDINGS, minutes=60, clients=_awaiting_recordings)
-POLL_STATUSES = PeriodicWork(task=task_names.POLL_STATUSES, minutes=2, clients=_with_status_sync, most_clients=4)
+POLL_STATUSES = PeriodicWork(task=task_names.POLL_STATUSES, minutes=2, clients=_with_status_sync, most_clients=8)
 PROBE = PeriodicWork(task=UisConnection.PROBE_TASK, minutes=5, clients=_denied)
 PERIODIC_WORK = (SYNC, RECONCILE, CLOSE_DAYS, FOLLOW_UP_RECORDINGS, POLL_STATUSES, PROBE)
 
 
-_TENANT: CompiledSelect[Tenant] = CompiledSelect(
-    lambda given: Tenant.objects.select_related("uis", "rules").filter(pk=given.integer("tenant")).order_by()
+_TENANTS: CompiledSelect[Tenant] = CompiledSelect(
+    lambda given: Tenant.objects.select_related("uis", "rules").filter(pk__in=given.integers("pks")).order_by(),
+    lists=["pks"],
 )
 
 
+def _run_for_each(task: str, tenant_ids: Sequence[int], request: Callable[[Tenant], object]) -> None:
+    """Run a task that tenants share, who are read together: they are asked for within seconds, or in another task."""
+    tenants = {tenant.pk: tenant for tenant in _TENANTS.fetch(pks=tenant_ids)}
+    periodic_work.for_each(task, tenant_ids, lambda pk: _run(tenants[pk], request))
+
+
 def _run_for_tenant(tenant_id: int, request: Callable[[Tenant], object], *, is_probe: bool = False) -> None:
+    _run(_TENANTS.get(pks=[tenant_id]), request, is_probe=is_probe)
+
+
+def _run(tenant: Tenant, request: Callable[[Tenant], object], *, is_probe: bool = False) -> None:
     """Run a periodic UIS request: an error is logged, and not retried before the next period."""
-    tenant = _TENANT.get(tenant=tenant_id)
     if tenant.offboarded_at is not None:
         return  # It was queued before the tenant was disconnected.
     bind_contextvars(tenant=tenant.slug)

@@ -1,10 +1,12 @@
 """Periodic work of all clients, spread over its period: it never fills the queue that uploads wait in.
 
 A round queues a few clients at a time, in the order of their primary keys, so each has about the same time between two
-turns. The ticker goes on with it while little waits in the queue. Clients whose turns come together may share a task,
-which costs less than one for each; it is as if each had their own (`for_each`).
+turns. The ticker goes on with it while little waits in the queue. Clients whose turns come within seconds of each other
+have them together, and may share a task, which costs less than one for each; it is as if each had their own
+(`for_each`).
 """
 
+import functools
 import itertools
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -15,6 +17,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from connector_project.core import logging
+from connector_project.core.compiled_queries import CompiledSelect, save_columns
 from connector_project.core.models import PeriodicRound
 from connector_project.core.task_queue import depth, enqueue
 from tenants.models import Tenant
@@ -25,8 +28,12 @@ logger = logging.logger(__name__)
 AT_ONCE = 8
 # Entries that are added to an empty queue at once, and those that may wait in another: beyond that one at a time.
 MOST_ADDED, MOST_WAITING = 25, 5
-# A client whose turn took longer shares the task no more with those after them.
+# A task that took longer is shared no more: those who are left get tasks of their own.
 SLOW_SECONDS = 1.0
+# A turn comes so much later at most, to be had together with the next ones.
+TOGETHER_SECONDS = 15.0
+# What `is_needed` may ask for without a further query.
+NEEDED_COLUMNS = ("time_zone", "activated_at")
 # The part of the period in which all clients have their turn.
 PART_OF_PERIOD = 0.9
 
@@ -37,14 +44,19 @@ class PeriodicWork:
 
     task: str
     minutes: int
-    clients: Callable[[], "QuerySet[Tenant]"]
+    clients: Callable[[], "QuerySet[Tenant]"]  # always the same query: it is compiled
     is_needed: Callable[[Tenant, datetime], bool] = lambda _tenant, _now: True
     most_clients: int = 1  # of one task, which then runs `for_each`
+    together: int = 1  # clients whose turns may come at once; no less than those of one task
 
     def due(self, current: PeriodicRound, *, now: datetime) -> int:
-        """Return how many further clients have their turn by now if a round keeps its pace."""
-        part = (now - current.started_at) / (timedelta(minutes=self.minutes) * PART_OF_PERIOD)
-        return AT_ONCE + int(part * current.clients) - current.queued
+        """Return how many further clients have their turn now if a round keeps its pace."""
+        period = timedelta(minutes=self.minutes) * PART_OF_PERIOD
+        part = (now - current.started_at) / period
+        count = AT_ONCE + int(part * current.clients) - current.queued
+        in_seconds = int(current.clients * TOGETHER_SECONDS / period.total_seconds())
+        wanted = min(max(self.together, self.most_clients), in_seconds, current.clients - current.queued)
+        return count if count >= wanted else 0
 
 
 @transaction.atomic
@@ -61,22 +73,24 @@ def begin(work: PeriodicWork, *, now: datetime) -> None:
 def go_on(works: Iterable[PeriodicWork], *, now: datetime) -> None:
     """Queue the clients whose turn has come, of the round that began first before the others."""
     by_task = {work.task: work for work in works}
-    unfinished = PeriodicRound.objects.filter(is_over=False, task__in=by_task).order_by("started_at")
+    unfinished = [found for found in _UNFINISHED.fetch() if found.task in by_task]
     open_rounds = [found.task for found in unfinished if by_task[found.task].due(found, now=now) > 0]
     room = _room() if open_rounds else 0
     for task in open_rounds:
         with transaction.atomic():
-            current = PeriodicRound.objects.select_for_update().get(task=task)
+            current = _LOCKED.get(task=task)
             room -= _queue(by_task[task], current, at_most=room, now=now)
 
 
 def for_each(task: str, tenant_ids: Sequence[int], run: Callable[[int], object]) -> None:
     """Run a task that clients share, for one after the other.
 
-    Those after a client that took long get tasks of their own, and so does the client for whom it raised.
+    After so long that others should have the worker, those who are left get tasks of their own, and so does the client
+    for whom it raised.
     """
+    started_at = time.monotonic()
     for number, tenant_id in enumerate(tenant_ids):
-        started_at, left = time.monotonic(), tenant_ids[number + 1 :]
+        left = tenant_ids[number + 1 :]
         try:
             run(tenant_id)
         except Exception:
@@ -105,7 +119,7 @@ def _queue(work: PeriodicWork, current: PeriodicRound, *, at_most: int, now: dat
     count = min(work.due(current, now=now), at_most)
     if count <= 0:
         return 0
-    found = list(work.clients().filter(pk__gt=current.last_client).order_by("pk")[: count + 1])
+    found = _next(work, AT_ONCE if count < AT_ONCE else MOST_ADDED + 1).fetch(last=current.last_client)
     turns = found[:count]
     needed = (tenant.pk for tenant in turns if work.is_needed(tenant, now))
     while sharing := tuple(itertools.islice(needed, work.most_clients)):
@@ -113,5 +127,23 @@ def _queue(work: PeriodicWork, current: PeriodicRound, *, at_most: int, now: dat
     current.is_over = len(found) <= count
     current.queued += len(turns)
     current.last_client = turns[-1].pk if turns else current.last_client
-    current.save()
+    save_columns(current, _PROGRESS)
     return len(turns)
+
+
+_PROGRESS = ("started_at", "clients", "queued", "last_client", "is_over")
+_UNFINISHED: CompiledSelect[PeriodicRound] = CompiledSelect(
+    lambda _given: PeriodicRound.objects.filter(is_over=False).order_by("started_at")
+)
+_LOCKED: CompiledSelect[PeriodicRound] = CompiledSelect(
+    lambda given: PeriodicRound.objects.select_for_update().filter(task=given.text("task")).order_by()
+)
+
+
+@functools.cache
+def _next(work: PeriodicWork, limit: int) -> CompiledSelect[Tenant]:
+    """Return what finds the clients after the `last` one, at most so many."""
+    columns = ("pk", *NEEDED_COLUMNS)
+    return CompiledSelect(
+        lambda given: work.clients().filter(pk__gt=given.integer("last")).order_by("pk").only(*columns)[:limit]
+    )

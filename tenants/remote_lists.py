@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from django.db import transaction
 from django.db.models import QuerySet
 
+from connector_project.core.compiled_queries import CompiledSelect, CompiledUpdate
 from connector_project.core.task_queue import enqueue
 from tenants.models.remote_list import RemoteList
 from tenants.models.tenant import Tenant
@@ -81,28 +82,57 @@ def find_gone(
 
     None if a later answer is stored already: this one must not be. The caller holds the lock on the tenant.
     """
-    stored = {row.kind: row for row in RemoteList.objects.filter(tenant=tenant, kind__in=lists)}
+    stored = {row.kind: row for row in _LISTS.fetch(tenant=tenant.pk) if row.kind in lists}
     if any(row.asked_at > asked_at for row in stored.values()):
         return None
-    gone = {}
+    gone, unchanged = {}, list[int]()
     for kind, (known, reading) in lists.items():
         row = stored.get(kind) or RemoteList(tenant=tenant, kind=kind)
-        row.asked_at = asked_at
+        before, row.asked_at = [getattr(row, name) for name in _TOLD], asked_at
         gone[kind] = update(row, known, reading)
-        row.save()
+        if row.pk is not None and before == [getattr(row, name) for name in _TOLD]:
+            unchanged.append(row.pk)
+        else:
+            row.save()
+    if unchanged:
+        _ASKED.run(rows=unchanged, asked_at=asked_at)
     return gone
 
 
-@transaction.atomic
+_LISTS: CompiledSelect[RemoteList] = CompiledSelect(
+    lambda given: RemoteList.objects.filter(tenant=given.integer("tenant")).order_by()
+)
+_ASKED = CompiledUpdate(
+    lambda given: (
+        RemoteList.objects.filter(pk__in=given.integers("rows")),
+        {"asked_at": given.value_of(RemoteList._meta.get_field("asked_at"))},
+    ),
+    lists=["rows"],
+)
+# What an answer tells of a list, besides when it was asked for.
+_TOLD = (
+    *("absent", "known_count", "received_count", "short_since"),
+    *("accepted_at", "incomplete_since", "read_again_at"),
+)
+
+
 def enqueue_readings(
     task: str, kinds: Collection[RemoteList.Kind], tenants: QuerySet[Tenant], *, now: datetime
 ) -> None:
     """Queue the task that reads these lists, for each of the tenants with one that is to be read again now."""
-    due = RemoteList.objects.filter(kind__in=kinds, read_again_at__lte=now)
-    found = set(due.filter(tenant__in=tenants).values_list("tenant", flat=True))
-    due.update(read_again_at=None)  # The hourly sync covers a lost push.
-    for tenant_id in sorted(found):
-        enqueue(task, tenant_id)
+    if not _TO_READ_AGAIN.fetch(now=now):
+        return
+    with transaction.atomic():
+        due = RemoteList.objects.filter(kind__in=kinds, read_again_at__lte=now)
+        found = set(due.filter(tenant__in=tenants).values_list("tenant", flat=True))
+        due.update(read_again_at=None)  # The hourly sync covers a lost push.
+        for tenant_id in sorted(found):
+            enqueue(task, tenant_id)
+
+
+_TO_READ_AGAIN: CompiledSelect[tuple[int]] = CompiledSelect(
+    lambda given: RemoteList.objects.filter(read_again_at__lte=given.moment("now")).order_by().values_list("pk")[:1]
+)
 
 
 def short_lists(tenant: Tenant) -> QuerySet[RemoteList]:

@@ -21,10 +21,18 @@ from django.db.models.sql import UpdateQuery
 from django.db.transaction import TransactionManagementError
 
 from connector_project.core.placeholders import Placeholder, Placeholders, to_driver
-from connector_project.core.prepared_statements import Given, Statement, fetch_all, row_count
+from connector_project.core.prepared_statements import Given, Statement, fetch_all, fetch_one, row_count
 from connector_project.core.row_readers import model_reader
 
-__all__ = ["CompiledInsert", "CompiledSelect", "CompiledUpdate", "Placeholders", "save_columns"]
+__all__ = [
+    "CompiledInsert",
+    "CompiledSelect",
+    "CompiledUpdate",
+    "Placeholders",
+    "QueryStatement",
+    "SelectStatement",
+    "save_columns",
+]
 
 Row = TypeVar("Row")
 
@@ -49,14 +57,14 @@ class _Compiled:
 
 
 @dataclass(frozen=True)
-class _Query:
+class QueryStatement:
     """A statement, and the placeholders of its values in order."""
 
     statement: Statement
     placeholders: Sequence[Placeholder]
 
     @classmethod
-    def create(cls, sql: str, params: Sequence[Any], *, is_kept: bool) -> "_Query":
+    def create(cls, sql: str, params: Sequence[Any], *, is_kept: bool) -> "QueryStatement":
         places = [Given(place) if isinstance(one, Placeholder) else one for place, one in enumerate(params)]
         placeholders = [one for one in params if isinstance(one, Placeholder)]
         return cls(Statement(sql, places, is_kept=is_kept), placeholders)
@@ -66,8 +74,8 @@ class _Query:
 
 
 @dataclass(frozen=True)
-class _Select:
-    query: _Query
+class SelectStatement:
+    query: QueryStatement
     converters: Mapping[int, tuple[Sequence[Callable[..., Any]], Any]]
     read: Callable[[Sequence[Any]], Any]
     is_locking: bool
@@ -98,7 +106,7 @@ class CompiledSelect(_Compiled, Generic[Row]):
     def fetch(self, **values: Any) -> list[Row]:
         """Run the query. Raises TransactionManagementError for a lock outside of `atomic()`."""
         database = connections[DEFAULT_DB_ALIAS]
-        statement: _Select = self._statement(values, database)
+        statement: SelectStatement = self._statement(values, database)
         return statement.rows(values, database)
 
     def first(self, **values: Any) -> Row | None:
@@ -110,17 +118,33 @@ class CompiledSelect(_Compiled, Generic[Row]):
             return found[0]
         raise ObjectDoesNotExist
 
-    def _compile(self, given: Placeholders, database: BaseDatabaseWrapper) -> _Select:
+    def _compile(self, given: Placeholders, database: BaseDatabaseWrapper) -> SelectStatement:
         rows = self._build(given)
         compiler = rows.query.get_compiler(connection=database)
         sql, params = compiler.as_sql()
         columns = [column for column, _sql, _alias in compiler.select[: compiler.col_count]]
-        return _Select(
-            query=_Query.create(sql, params, is_kept=given.are_short),
+        return SelectStatement(
+            query=QueryStatement.create(sql, params, is_kept=given.are_short),
             converters=compiler.get_converters(columns),
             read=model_reader(compiler) if rows._iterable_class is ModelIterable else tuple,
             is_locking=rows.query.select_for_update,
         )
+
+
+class CompiledExists(_Compiled):
+    """Tells by one statement which of several queries find a row; `build` returns them."""
+
+    def fetch(self, **values: Any) -> tuple[bool, ...]:
+        """Return for each query whether it finds a row."""
+        database = connections[DEFAULT_DB_ALIAS]
+        query: QueryStatement = self._statement(values, database)
+        return tuple(map(bool, query.run(values, fetch_one, database)))
+
+    def _compile(self, given: Placeholders, database: BaseDatabaseWrapper) -> QueryStatement:
+        compiled = [rows.query.exists().get_compiler(connection=database).as_sql() for rows in self._build(given)]
+        sql = ", ".join(f"EXISTS ({one})" for one, _params in compiled)
+        params = [param for _sql, params in compiled for param in params]
+        return QueryStatement.create(f"SELECT {sql}", params, is_kept=given.are_short)
 
 
 class CompiledUpdate(_Compiled):
@@ -129,15 +153,15 @@ class CompiledUpdate(_Compiled):
     def run(self, **values: Any) -> int:
         """Run the update and return the number of rows it found."""
         database = connections[DEFAULT_DB_ALIAS]
-        query: _Query = self._statement(values, database)
+        query: QueryStatement = self._statement(values, database)
         return int(query.run(values, row_count, database))
 
-    def _compile(self, given: Placeholders, database: BaseDatabaseWrapper) -> _Query:
+    def _compile(self, given: Placeholders, database: BaseDatabaseWrapper) -> QueryStatement:
         rows, changes = self._build(given)
         query: Any = rows.order_by().query.chain(UpdateQuery)
         query.add_update_values(dict(changes))
         sql, params = query.get_compiler(connection=database).as_sql()
-        return _Query.create(sql, params, is_kept=given.are_short)
+        return QueryStatement.create(sql, params, is_kept=given.are_short)
 
 
 @dataclass(frozen=True)
@@ -215,6 +239,6 @@ def save_columns(row: models.Model, names: Sequence[str]) -> None:
 def _columns_of(model: type[models.Model], names: tuple[str, ...]) -> CompiledUpdate:
     def build(given: Placeholders) -> Any:
         values = {name: given.value_of(model._meta.get_field(name)) for name in names}
-        return model._base_manager.filter(pk=given.integer("row")), values
+        return model._base_manager.filter(pk=Placeholder("row", cast(Any, model._meta.pk))), values
 
     return CompiledUpdate(build)

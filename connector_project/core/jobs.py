@@ -12,7 +12,7 @@ from typing import Any, Self, TypeVar
 from django.db import InterfaceError, OperationalError, models
 from django.utils.translation import gettext_lazy as _
 
-from connector_project.core.compiled_queries import CompiledUpdate, Placeholders
+from connector_project.core.compiled_queries import CompiledSelect, CompiledUpdate, Placeholders
 from connector_project.core.models import LIVE_FOR, WorkerHeartbeat
 from connector_project.core.task_queue import MAX_SWEPT
 from connector_project.core.transactions import is_conflict
@@ -45,6 +45,10 @@ class LeasedQuerySet(models.QuerySet[Job]):
     def due(self, *, now: datetime) -> Self:
         """Return the jobs to work on now: never claimed, postponed until now, or left by a worker that died."""
         return self.filter(next_attempt_at__lte=now)
+
+    def is_any_due(self, *, now: datetime) -> bool:
+        """Return whether a job may be due, of whatever QuerySet: a sweep mostly finds none, and asks for no more."""
+        return bool(_any_due(self.model).fetch(now=now))
 
     def in_turn(self) -> Self:
         """Order jobs as they are to be worked on: oldest first."""
@@ -151,6 +155,15 @@ def _results(model: type[LeasedJob], names: tuple[str, ...]) -> CompiledUpdate:
     return CompiledUpdate(build)
 
 
+@functools.cache
+def _any_due(model: type[LeasedJob]) -> CompiledSelect[tuple[Any]]:
+    return CompiledSelect(
+        lambda given: (
+            model._default_manager.filter(next_attempt_at__lte=given.moment("now")).order_by().values_list("pk")[:1]
+        )
+    )
+
+
 def may_be_claimed(now: Any) -> models.Q:
     """Return the condition that a job may be claimed by a task that was queued for it; also for a compiled query."""
     # A queued row is due in a minute, for the sweep; one that is postponed for longer must wait.
@@ -169,7 +182,7 @@ def lease_fields(token: Any, worker: Any, *, until: Any) -> dict[str, Any]:
     }
 
 
-def stopped_workers(*, now: datetime) -> models.QuerySet[Any, str]:
+def stopped_workers(*, now: Any) -> models.QuerySet[Any, str]:
     """Return the names of the workers whose heartbeats have stopped."""
     return WorkerHeartbeat.objects.filter(last_seen_at__lte=now - LIVE_FOR).values_list("name", flat=True)
 

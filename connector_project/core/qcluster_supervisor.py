@@ -15,20 +15,25 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from multiprocessing import connection
 from multiprocessing.process import BaseProcess
 from typing import Any
 
 from django.db import DatabaseError, close_old_connections
-from django.db.models import F
+from django.db.models import F, Q, QuerySet
+from django.utils import timezone
 from django_q import cluster
 from django_q import monitor as monitor_module
 from django_q import worker as worker_module
 from django_q.conf import Conf
 from django_q.models import Schedule
+from django_q.pusher import pusher
 from django_q.queues import Queue
 from django_q.scheduler import scheduler
 
 from connector_project.core import logging
+from connector_project.core.compiled_queries import CompiledExists, Placeholders
+from connector_project.core.stop_event import StopEvent
 from connector_project.core.task_list import TASKS
 from connector_project.core.transactions import run_again_on_conflict
 
@@ -36,6 +41,9 @@ PR_SET_PDEATHSIG = 1
 IDLE = -1
 # What nobody waits for gets a tenth of a core that pop-ups, webhooks or the database want as well.
 NICENESS = 10
+# How often the guard looks at its workers while all of them are idle; it wakes up when one ends.
+IDLE_SECONDS = 10.0
+SCHEDULES_SECONDS = 30.0
 # A schedule of ours has the name of its function, and nothing to call or to pass.
 _PLAIN_SCHEDULE = {"name": F("func"), "hook": None, "args": None, "kwargs": None, "intended_date_kwarg": None}
 
@@ -86,16 +94,32 @@ class TaskLocator:
 
 
 def run_schedules(broker: Any = None) -> None:
-    """Take the place of django-q2's scheduler: remove the schedules that are none of ours, then run the others."""
+    """Run django-q2's scheduler: first remove the schedules that are none of ours."""
     try:
         close_old_connections()
-        for schedule in Schedule.objects.exclude(func__in=TASKS, **_PLAIN_SCHEDULE):
+        is_foreign, is_due = _SIGNS.fetch(now=timezone.now())
+        for schedule in _foreign_schedules() if is_foreign else ():
             logger.error("a schedule was refused", refused=repr(schedule.func), hook=repr(schedule.hook))
             schedule.delete()
     except DatabaseError:
         logger.exception("the schedules were not read")
     else:
-        scheduler(broker)
+        if is_due:
+            scheduler(broker)
+
+
+def _foreign_schedules() -> QuerySet[Schedule]:
+    found: QuerySet[Schedule] = Schedule.objects.exclude(func__in=TASKS, **_PLAIN_SCHEDULE)
+    return found
+
+
+def _signs(given: Placeholders) -> tuple[QuerySet[Schedule], ...]:
+    """Return what finds schedules to remove, and those that this cluster is to run: mostly there are none."""
+    mine = Q(cluster=Conf.CLUSTER_NAME) | (Q(cluster=None) if Conf.CLUSTER_NAME == Conf.PREFIX else Q())
+    return _foreign_schedules(), Schedule.objects.filter(mine, next_run__lt=given.moment("now"))
+
+
+_SIGNS = CompiledExists(_signs)
 
 
 def forget_result(_task: dict[str, Any], _broker: Any) -> None:
@@ -115,17 +139,67 @@ class Unreported:
         pass
 
 
+def push_entries(tasks: Any, stop: StopEvent, broker: Any) -> None:
+    """Run django-q2's pusher, which waits for the next entry for seconds, and end its wait when it is to stop."""
+
+    def end_wait() -> None:
+        stop.wait()
+        broker.end_wait()
+
+    threading.Thread(target=end_wait, daemon=True).start()
+    pusher(tasks, stop, broker)
+
+
 def install() -> None:
     """Put our parts in the place of django-q2's; its processes are forked after this."""
     cluster.Sentinel = Sentinel
+    cluster.Event = StopEvent
+    cluster.pusher = push_entries
     cluster.Stat = Unreported
-    cluster.scheduler = run_schedules
     worker_module.pydoc = TaskLocator
     monitor_module.save_task = forget_result
 
 
 class Sentinel(cluster.Sentinel):  # type: ignore[misc]  # django-q2 has no types
     """Restarts the whole pool if a killed process may have left its queues locked."""
+
+    def guard(self) -> None:
+        """Replace processes that end, count the time of tasks down, and run the schedules, until told to stop.
+
+        While all workers are idle it only waits: waking up twice a second, as django-q2 does, costs more than it seems.
+        """
+        self.start_event.set()
+        schedules_at = time.monotonic() + SCHEDULES_SECONDS
+        while not self.stop_event.is_set():
+            is_soon = self._look_at_processes()
+            if Conf.SCHEDULER and time.monotonic() >= schedules_at:
+                schedules_at = time.monotonic() + SCHEDULES_SECONDS
+                run_schedules(self.broker)
+            if is_soon:
+                self.stop_event.wait(Conf.GUARD_CYCLE)
+            else:
+                processes = (*self.pool, self.monitor, self.pusher)
+                seconds = min(IDLE_SECONDS, max(schedules_at - time.monotonic(), 0.0))
+                connection.wait([self.stop_event, *(process.sentinel for process in processes)], seconds)
+        self.stop()
+
+    def _look_at_processes(self) -> bool:
+        """Replace those that ended, or whose task took too long; return whether to look again in a moment."""
+        is_soon = False
+        for process in tuple(self.pool):
+            with process.timer.get_lock():
+                if not process.is_alive() or process.timer.value == 0:
+                    self.reincarnate(process)
+                elif process.timer.value > 0:
+                    process.timer.value = max(process.timer.value - Conf.GUARD_CYCLE, 0)
+                else:
+                    continue
+            is_soon = True
+        for process in (self.monitor, self.pusher):
+            if not process.is_alive():
+                self.reincarnate(process)
+                is_soon = True
+        return is_soon
 
     def reincarnate(self, process: BaseProcess) -> None:
         """Replace a process that exited; if it was killed, restart the whole pool."""

@@ -10,16 +10,18 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 CONNECT_SECONDS = 1.0
-# More than the second for which a cluster waits for its next entry.
 REPLY_SECONDS = 2.0
 
 
-def connect() -> redis.Redis:
-    """Return a client of REDIS_URL. A lost connection is opened again once; a time-out is not repeated."""
+def connect(*, waits_seconds: float = 0.0) -> redis.Redis:
+    """Return a client of REDIS_URL. A lost connection is opened again once; a time-out is not repeated.
+
+    One that `waits` for what is not there yet gets so much more time for its reply.
+    """
     return redis.Redis.from_url(
         settings.REDIS_URL,
         socket_connect_timeout=CONNECT_SECONDS,
-        socket_timeout=REPLY_SECONDS,
+        socket_timeout=REPLY_SECONDS + waits_seconds,
         retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
     )
 

@@ -1,5 +1,6 @@
 """The queue in Redis: a list of entries, and the last entry of each name, which may still be in the list."""
 
+import uuid
 from datetime import datetime
 from itertools import takewhile
 from typing import Any
@@ -10,7 +11,8 @@ from connector_project.core import redis_client
 from connector_project.core.task_queue import accepted, is_expired, runnable, task_name
 
 BATCH = 500
-WAIT_SECONDS = 1
+# How long a cluster waits for its next entry before it asks again.
+WAIT_SECONDS = 5
 # A name that is queued more rarely than this may have two entries at once.
 REMEMBERED_SECONDS = 3600
 
@@ -39,6 +41,9 @@ class RedisBroker(redis_broker.Redis):  # type: ignore[misc]  # django-q2 has no
     def _prepare(self) -> None:
         self._push_once = self.connection.register_script(_PUSH_ONCE)
         self._pushes = redis_client.ThreadConnections(self.connection)
+        self._takes = redis_client.ThreadConnections(redis_client.connect(waits_seconds=WAIT_SECONDS))
+        # What is pushed here ends the wait of `dequeue`.
+        self._end_key = f"{self.list_key}:end:{uuid.uuid4().hex}"
 
     @staticmethod
     def get_connection(list_key: str | None = None) -> Any:
@@ -57,9 +62,15 @@ class RedisBroker(redis_broker.Redis):  # type: ignore[misc]  # django-q2 has no
         return self._push_once(keys=keys, args=[payload, REMEMBERED_SECONDS])
 
     def dequeue(self) -> Any:
-        """Wait a second for the next entry, on the connection of this thread."""
-        found = self._pushes.execute("BLPOP", self.list_key, str(WAIT_SECONDS))
-        return runnable(self, [(None, found[1])] if found else None)
+        """Wait some seconds for the next entry, on a connection of this thread."""
+        found = self._takes.execute("BLPOP", self.list_key, self._end_key, str(WAIT_SECONDS))
+        is_entry = found and found[0] == self.list_key.encode()
+        return runnable(self, [(None, found[1])] if is_entry else None)
+
+    def end_wait(self) -> None:
+        """Let the `dequeue` of this broker that waits now, or the next one, return at once."""
+        self.connection.rpush(self._end_key, "")
+        self.connection.expire(self._end_key, 2 * WAIT_SECONDS)
 
     def drop_expired(self, *, now: datetime) -> None:
         """Remove the entries that nobody took in time; they are at the head of the list."""

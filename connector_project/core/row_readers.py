@@ -58,13 +58,12 @@ def _related_reader(populator: Any, alias: str) -> Callable[[Sequence[Any], Any]
 def _maker(kind: type[models.Model], names: Sequence[str], alias: str) -> Callable[[Sequence[Any]], Any]:
     """Return what makes an instance of the values of its columns.
 
-    All that `Model.__init__` adds to setting attributes is what a subclass, a signal or a field with a descriptor of
-    its own may want.
+    Columns that are not among them are deferred. All that `Model.__init__` adds to setting attributes is what a
+    subclass, a signal or a field with a descriptor of its own may want.
     """
     is_plain = (
         (kind.__init__, kind.from_db.__func__) == (models.Model.__init__, models.Model.from_db.__func__)  # type: ignore[attr-defined]
         and not any(signal.has_listeners(kind) for signal in (signals.pre_init, signals.post_init))
-        and len(names) == len(kind._meta.concrete_fields)
         and all(type(kind.__dict__.get(name)) in _PLAIN_ATTRIBUTES for name in names)
     )
     if not is_plain:

@@ -186,6 +186,9 @@ class DatabaseBroker(orm.ORM):  # type: ignore[misc]  # django-q2 has no types
     def dequeue(self) -> Any:
         return runnable(self, super().dequeue())
 
+    def end_wait(self) -> None:
+        """Nothing waits: `dequeue` sleeps for a moment."""
+
     def drop_expired(self, *, now: datetime) -> None:
         """Remove the entries that nobody took in time, and the names of entries that are gone."""
         if limit := EXPIRES_AFTER.get(self.queue):

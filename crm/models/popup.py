@@ -1,6 +1,7 @@
 """Popup: a pop-up on a manager's screen."""
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -19,7 +20,7 @@ class PopupQuerySet(models.QuerySet["Popup"]):
         """Return the pop-ups that may be on a screen."""
         return self.filter(state__in=[Popup.State.OPENING, Popup.State.OPEN])
 
-    def waiting(self, *, now: datetime) -> "PopupQuerySet":
+    def waiting(self, *, now: Any) -> "PopupQuerySet":
         """Return those of calls that are over which wait for the reason, and which no task is closing."""
         free = models.Q(closing_until=None) | models.Q(closing_until__lte=now)
         return self.shown().filter(free, close_by__isnull=False)

@@ -16,18 +16,24 @@ from telephony.models.call_log import log_many
 
 def resume_due(*, tenant_id: int | None = None, states: Sequence[State] = tuple(steps.TASKS), now: datetime) -> int:
     """Queue a task for every state with due calls, of one tenant or of all: losing the queue loses nothing."""
-    due = Call.objects.due(now=now).filter(state__in=states).order_by().values_list("tenant_id", "state").distinct()
+    found = Call.objects.due(now=now).filter(state__in=states).order_by()
     if tenant_id is not None:
-        due = due.filter(tenant=tenant_id)
-    with transaction.atomic():
-        for found, state in due:
-            enqueue(steps.TASKS[State(state)], found)
+        found = found.filter(tenant=tenant_id)
+    due = list(found.values_list("tenant_id", "state").distinct())
+    if due:
+        with transaction.atomic():
+            for pk, state in due:
+                enqueue(steps.TASKS[State(state)], pk)
     return len(due)
 
 
-@transaction.atomic
 def fail_broken(*, now: datetime) -> int:
     """Fail calls that lost every lease, in the end alone: they break their workers. Return how many."""
+    return _fail_broken(now=now) if Call.objects.is_any_due(now=now) else 0
+
+
+@transaction.atomic
+def _fail_broken(*, now: datetime) -> int:
     broken = Call.objects.filter(BROKEN, state__in=steps.TASKS, next_attempt_at__lte=now)
     calls = list(broken.select_for_update(of=("self",)).order_by("pk")[:MAX_SWEPT])
     with saving_changes(calls):

@@ -9,7 +9,8 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from connector_project.core.choices import Choices
-from connector_project.core.compiled_queries import CompiledSelect, CompiledUpdate, Placeholders
+from connector_project.core.compiled_queries import Placeholders
+from connector_project.core.compiled_returning import CompiledReturning
 from connector_project.core.jobs import LEASE, LeasedJob, LeasedQuerySet, lease_fields, may_be_claimed, worker_name
 from tenants.models import Tenant
 
@@ -21,11 +22,11 @@ class ReportCursorQuerySet(LeasedQuerySet["ReportCursor"]):
         """Claim a client's cursor, which is made if needed; None while another worker has it."""
         key = {"tenant": tenant.pk, "kind": str(kind)}
         token = uuid.uuid4()
-        if not _claim().run(**key, token=token, worker=worker_name(), now=now):
+        claimed = _claim().first(**key, token=token, worker=worker_name(), now=now)
+        if claimed is None:
             _cursor, is_new = self.get_or_create(tenant=tenant, kind=kind, defaults={"next_attempt_at": now})
-            if not is_new or not _claim().run(**key, token=token, worker=worker_name(), now=now):
-                return None
-        return _claimed().first(**key, token=token)
+            claimed = _claim().first(**key, token=token, worker=worker_name(), now=now) if is_new else None
+        return claimed
 
 
 class ReportCursor(LeasedJob):
@@ -63,16 +64,11 @@ def _of(given: Placeholders) -> models.QuerySet[ReportCursor]:
 
 
 @functools.cache
-def _claim() -> CompiledUpdate:
+def _claim() -> CompiledReturning[ReportCursor]:
     def build(given: Placeholders) -> Any:
         now = given.moment("now")
         return _of(given).filter(may_be_claimed(now)), lease_fields(
             given.uuid("token"), given.text("worker"), until=now + LEASE
         )
 
-    return CompiledUpdate(build)
-
-
-@functools.cache
-def _claimed() -> CompiledSelect[ReportCursor]:
-    return CompiledSelect(lambda given: _of(given).filter(claim_token=given.uuid("token")))
+    return CompiledReturning(build)

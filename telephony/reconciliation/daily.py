@@ -42,8 +42,7 @@ def has_unclosed_day(tenant: Tenant, *, now: datetime) -> bool:
     begin = local_dates.begin(today, zone=tenant.zone)
     if now - begin < compare.NIGHT or tenant.activated_at is None or tenant.activated_at >= begin:
         return False
-    settled = DailyReconciliation.objects.filter(tenant=tenant, day=today - local_dates.DAY, closed_at__isnull=False)
-    return not settled.exists()
+    return not _closed_days(tenant, today - local_dates.DAY, today)
 
 
 def _cursor_at(tenant: Tenant, *, now: datetime) -> datetime:
@@ -61,6 +60,8 @@ def _cursor_at(tenant: Tenant, *, now: datetime) -> datetime:
 
 def _closed_days(tenant: Tenant, first: date, end: date) -> set[date]:
     """Return the closed days from `first` up to, but not including, `end`."""
+    if first >= end:
+        return set()
     return {day for (day,) in _closed().fetch(tenant=tenant.pk, first=first, end=end)}
 
 

@@ -1,13 +1,15 @@
 """Imports employees, virtual numbers and statuses from UIS."""
 
+import functools
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from django.db import models, transaction
 
 from connector_project.core import http_client
+from connector_project.core.compiled_queries import CompiledSelect, CompiledUpdate, Placeholders
 from connector_project.core.task_queue import enqueue
 from telephony import client_factory, task_names
 from telephony.uis.client import UisClient
@@ -98,8 +100,19 @@ def save(tenant: Tenant, staff: UisStaff, *, now: datetime) -> None:
         _save_numbers(tenant, stored.numbers, staff.numbers.rows, gone=gone[Kind.NUMBERS])
     if staff.statuses is not None:
         _save_statuses(tenant, stored.statuses, staff.statuses.rows, gone=gone[Kind.STATUSES])
-    mine = UisConnection.objects.filter(tenant=tenant)
-    mine.update(has_statuses=staff.statuses is not None, **({} if staff.employees is None else {"synced_at": now}))
+    names = ("has_statuses",) if staff.employees is None else ("has_statuses", "synced_at")
+    _read(names).run(tenant=tenant.pk, has_statuses=staff.statuses is not None, synced_at=now)
+
+
+@functools.cache
+def _read(names: tuple[str, ...]) -> CompiledUpdate:
+    """Return what writes when the lists of a `tenant` were read, or that one could not be."""
+
+    def build(given: Placeholders) -> Any:
+        values = {name: given.value_of(UisConnection._meta.get_field(name)) for name in names}
+        return UisConnection.objects.filter(tenant=given.integer("tenant")), values
+
+    return CompiledUpdate(build)
 
 
 @dataclass(frozen=True)
@@ -111,12 +124,19 @@ class _Stored:
     statuses: dict[str, UisStatus]
 
 
+_NUMBERS: CompiledSelect[VirtualNumber] = CompiledSelect(
+    lambda given: VirtualNumber.objects.filter(tenant=given.integer("tenant")).order_by()
+)
+_STATUSES: CompiledSelect[UisStatus] = CompiledSelect(
+    lambda given: UisStatus.objects.filter(tenant=given.integer("tenant")).order_by()
+)
+
+
 def _load(tenant: Tenant) -> _Stored:
-    employees = Employee.objects.select_for_update(no_key=True).filter(tenant=tenant).order_by("pk")
     return _Stored(
-        employees={str(row.uis_id): row for row in employees},
-        numbers={row.number: row for row in VirtualNumber.objects.filter(tenant=tenant)},
-        statuses={str(row.uis_id): row for row in UisStatus.objects.filter(tenant=tenant)},
+        employees={str(row.uis_id): row for row in Employee.objects.lock_all(tenant)},
+        numbers={row.number: row for row in _NUMBERS.fetch(tenant=tenant.pk)},
+        statuses={str(row.uis_id): row for row in _STATUSES.fetch(tenant=tenant.pk)},
     )
 
 

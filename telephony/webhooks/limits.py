@@ -7,6 +7,7 @@ that was learned (none in the first four weeks). The limit ends when the flood d
 from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db.models import Count, F, Q, QuerySet, Sum
 
@@ -31,13 +32,24 @@ def is_excess(in_window: float, in_minute: float, *, busiest_minute: int) -> boo
     return in_window > FLOOR and in_minute > TIMES_BUSIEST_MINUTE * busiest_minute
 
 
+def signs(now: Any, window: Any) -> tuple[QuerySet[Any], ...]:
+    """Return queries of which one finds a row if `apply` may have something to do."""
+    new = Notification.objects.filter(received_at__gt=now - WINDOW, received_at__lte=now)
+    repeated = Notification.objects.filter(repeat_window=window)
+    return new.order_by("received_at")[FLOOR:], repeated, _limited(now)
+
+
 def apply(*, now: datetime) -> None:
     """Limit the tenants whose notifications are too many, and let a limit last while they are. Every two seconds."""
     for pk, in_window in _arrivals(WINDOW, "window_repeats", Q(repeat_window=window_of(now)), now=now).items():
         if in_window > FLOOR:
             _limit(pk, in_window, now=now)
-    for connection in UisConnection.objects.filter(limited_until__gt=now, refused_seen_at__lte=now - SHORTEST_LOOK):
+    for connection in _limited(now):
         _look_again(connection, now=now)
+
+
+def _limited(now: Any) -> QuerySet[UisConnection]:
+    return UisConnection.objects.filter(limited_until__gt=now, refused_seen_at__lte=now - SHORTEST_LOOK)
 
 
 def _arrivals(

@@ -115,12 +115,16 @@ def finish(stored: Notification, outcome: Outcome) -> None:
     Notification.objects.release_claimed(stored, until, **result)
 
 
-@transaction.atomic
 def enqueue_due(*, now: datetime) -> int:
     """Queue notifications left over by a crash, a lost queue or a dead cluster; return how many.
 
     They are a minute old: too late for a pop-up, and no work for the queue in which live ones wait.
     """
+    return _enqueue_due(now=now) if Notification.objects.is_any_due(now=now) else 0
+
+
+@transaction.atomic
+def _enqueue_due(*, now: datetime) -> int:
     Notification.objects.due(now=now).too_late_for_popup(now=now).update(
         outcome=State.DROPPED, reason=Reason.STALE, detail="", **released(None)
     )

@@ -1,10 +1,13 @@
 """A tenant's employees, CRM users, virtual numbers and UIS statuses."""
 
+import functools
+
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from connector_project.core import phone_texts
 from connector_project.core.choices import Choices
+from connector_project.core.compiled_queries import CompiledSelect
 from tenants.models.tenant import Tenant
 
 
@@ -25,6 +28,19 @@ class EmployeeQuerySet(models.QuerySet["Employee"]):
         """Return current employees without a CRM user who need one."""
         without = self.filter(is_dismissed=False, crm_user_id=None)
         return without.exclude(linked_by=Employee.LinkedBy.NOT_NEEDED)
+
+    def lock_all(self, tenant: Tenant) -> "list[Employee]":
+        """Lock and return all employees of a client, by primary key, after the client's row."""
+        return _all_locked().fetch(tenant=tenant.pk)
+
+
+@functools.cache
+def _all_locked() -> "CompiledSelect[Employee]":
+    return CompiledSelect(
+        lambda given: (
+            Employee.objects.select_for_update(no_key=True).filter(tenant=given.integer("tenant")).order_by("pk")
+        )
+    )
 
 
 class Employee(models.Model):

@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from connector_project.core import phone_numbers, time_zones
 from connector_project.core.business_hours import BusinessHours
+from connector_project.core.compiled_queries import CompiledSelect
 from connector_project.core.encrypted_fields import EncryptedTextField
 from connector_project.core.secret_tokens import DigestField, generate_token, lost
 from connector_project.core.task_queue import enqueue
@@ -63,11 +64,11 @@ class TenantQuerySet(models.QuerySet["Tenant"]):
         return self.filter(activation_token_digest__of=token, offboarded_at=None)
 
     def lock_row(self, pk: int) -> bool:
-        """Lock a client's row; return whether it is there. Needs a transaction.
+        """Lock a client's row, whatever this QuerySet has; return whether it is there. Needs a transaction.
 
         To change several rows of a client, lock this one first: otherwise two transactions may wait for each other.
         """
-        return bool(self.filter(pk=pk).select_for_update(no_key=True).values_list("pk"))
+        return bool(_locked().fetch(tenant=pk))
 
     def lock(self, pk: int) -> "Tenant | None":
         """Lock a client's row as `lock_row`, and return it with their connections and rules."""
@@ -79,6 +80,18 @@ class TenantQuerySet(models.QuerySet["Tenant"]):
         """Queue a task for each tenant, by its primary key."""
         for pk in self.values_list("pk", flat=True):
             enqueue(task, pk)
+
+
+@functools.cache
+def _locked() -> CompiledSelect[tuple[int]]:
+    return CompiledSelect(
+        lambda given: (
+            Tenant.objects.filter(pk=given.integer("tenant"))
+            .select_for_update(no_key=True)
+            .order_by()
+            .values_list("pk")
+        )
+    )
 
 
 class Tenant(models.Model):

@@ -70,6 +70,14 @@ class UisConnection(WebhookIntake, Connection):
         verbose_name = _("UIS connection")
         verbose_name_plural = _("UIS connections")
         constraints = [one_holder("uis_account_held_once")]
+        # Asked for every two seconds; few were ever limited.
+        indexes = [
+            models.Index(
+                fields=["limited_until"],
+                name="uis_connection_limited",
+                condition=models.Q(limited_until__isnull=False),
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.tenant} · {self.get_brand_display()}"

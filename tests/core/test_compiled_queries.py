@@ -8,7 +8,8 @@ from django.db.transaction import TransactionManagementError
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from connector_project.core.compiled_queries import CompiledInsert, CompiledSelect, CompiledUpdate
+from connector_project.core.compiled_queries import CompiledExists, CompiledInsert, CompiledSelect, CompiledUpdate
+from connector_project.core.compiled_returning import CompiledReturning
 from connector_project.core.models import WorkerHeartbeat
 from tenants.models import Employee, Tenant, UisConnection
 from tests.conftest import IVAN, PETR
@@ -91,3 +92,47 @@ def test_inserted_rows_have_their_keys(tenant):
     assert [(one.pk, one.numbers, one.linked_by) for one in stored] == [(row.pk, ["7999"], "") for row in rows]
     with pytest.raises(IntegrityError), transaction.atomic():
         compiled.insert([Employee(tenant=tenant, uis_id=5)])
+
+
+def test_deferred_columns_are_read_when_they_are_used(tenant):
+    compiled = CompiledSelect(
+        lambda given: Tenant.objects.select_related("uis").filter(pk=given.integer("pk")).only("name", "uis__denials")
+    )
+    found = compiled.get(pk=tenant.pk)
+    with CaptureQueriesContext(connection) as queries:
+        assert (found.name, found.uis.denials) == (tenant.name, {})
+        assert not queries
+        assert (found.slug, found.uis.access_token) == (tenant.slug, "uis-token")
+    assert len(queries) == 2
+
+
+def test_one_statement_tells_which_queries_find_a_row(tenant):
+    compiled = CompiledExists(
+        lambda given: (
+            Employee.objects.filter(uis_id=given.integer("id")),
+            Employee.objects.order_by("pk")[3:],  # three of them are there
+            Tenant.objects.filter(created_at__lte=given.moment("now")),
+            Tenant.objects.filter(created_at__gt=given.moment("now")),
+        )
+    )
+    with CaptureQueriesContext(connection) as queries:
+        assert compiled.fetch(id=IVAN, now=timezone.now()) == (True, False, True, False)
+    assert len(queries) == 1
+    Employee.objects.create(tenant=tenant, uis_id=5)
+    assert compiled.fetch(id=6, now=timezone.now()) == (False, True, True, False)
+
+
+def test_update_returns_the_rows_it_changed(tenant, twin):
+    compiled = CompiledReturning(
+        lambda given: (
+            UisConnection.objects.filter(tenant=given.integer("tenant"), has_statuses=True),
+            {"has_statuses": False, "synced_at": given.moment("now")},
+        )
+    )
+    now = timezone.now()
+    assert compiled.fetch(tenant=0, now=now) == []
+    found = compiled.first(tenant=tenant.pk, now=now)
+    assert (found, found.access_token) == (tenant.uis, "uis-token")
+    assert (found.has_statuses, found.synced_at) == (False, now)
+    assert UisConnection.objects.filter(has_statuses=False).get() == found
+    assert compiled.first(tenant=tenant.pk, now=now) is None

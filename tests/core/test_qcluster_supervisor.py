@@ -1,6 +1,7 @@
 """How a cluster starts; a retired pool finishes its tasks, but none of them outlives its time."""
 
 import gc
+import multiprocessing
 import os
 import threading
 import time
@@ -12,7 +13,8 @@ from django_q.management.commands.qcluster import Command as QCluster
 
 from connector_project.core import qcluster_supervisor
 from connector_project.core.jobs import LEASE
-from connector_project.core.qcluster_supervisor import IDLE, NICENESS, _drain_and_kill
+from connector_project.core.qcluster_supervisor import IDLE, NICENESS, Sentinel, _drain_and_kill
+from connector_project.core.stop_event import StopEvent
 from connector_project.operations.management.commands.qcluster import Command
 
 BUFFER_SECONDS = 3  # that django-q2 adds to the time of a task
@@ -71,3 +73,66 @@ def test_cluster_whose_work_nobody_waits_for_gives_way(started, monkeypatch, que
         monkeypatch.setenv("Q_CLUSTER_NAME", queue)
     Command().handle()
     assert started == [*niceness, "frozen", "started"]
+
+
+class Process:
+    """A process of a cluster, whose `sentinel` is readable when it has ended."""
+
+    def __init__(self, *, left=IDLE):
+        self.end, self.timer = StopEvent(), multiprocessing.Value("f", left)
+        self.sentinel = self.end.fileno()
+
+    def is_alive(self):
+        return not self.end.is_set()
+
+
+@pytest.fixture
+def guarded(monkeypatch):
+    """A guard in a thread of its own, whose pool has one idle worker; what it does is noted."""
+    monkeypatch.setattr(qcluster_supervisor, "run_schedules", lambda _broker: pytest.fail("too early"))
+    guard = Sentinel.__new__(Sentinel)
+    guard.start_event, guard.stop_event, guard.broker, guard.done = StopEvent(), StopEvent(), None, []
+    guard.pool, guard.monitor, guard.pusher = [Process()], Process(), Process()
+    replaced = threading.Event()
+
+    def reincarnate(process):
+        if process is guard.monitor:
+            guard.monitor = Process()
+            return
+        guard.done.append(process)
+        guard.pool = [Process()]
+        replaced.set()
+
+    guard.reincarnate, guard.replaced, guard.stop = reincarnate, replaced, lambda: guard.done.append("stopped")
+    guard.thread = threading.Thread(target=guard.guard)
+    guard.thread.start()
+    yield guard
+    guard.stop_event.set()
+    guard.thread.join(5)
+
+
+def test_worker_that_ends_is_replaced_while_the_guard_waits(guarded):
+    worker, started_at = guarded.pool[0], time.monotonic()
+    time.sleep(0.05)
+    worker.end.set()
+    assert guarded.replaced.wait(qcluster_supervisor.IDLE_SECONDS)
+    assert time.monotonic() - started_at < 1
+    assert guarded.done == [worker]
+
+
+def test_guard_that_waits_stops_at_once(guarded):
+    time.sleep(0.05)
+    started_at = time.monotonic()
+    guarded.stop_event.set()
+    guarded.thread.join(qcluster_supervisor.IDLE_SECONDS)
+    assert time.monotonic() - started_at < 1
+    assert guarded.done == ["stopped"]
+
+
+def test_worker_whose_task_takes_too_long_is_replaced(guarded):
+    """The guard finds out that it works when it looks next, and then counts its time down."""
+    working = Process(left=Conf.GUARD_CYCLE / 2)
+    guarded.pool = [working]
+    guarded.monitor.end.set()  # wakes it up
+    assert guarded.replaced.wait(5)
+    assert working.timer.value == 0

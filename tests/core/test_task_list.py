@@ -221,7 +221,7 @@ def test_schedule_that_is_none_of_ours_is_removed(broker, kind, caplog):
     due = {"next_run": timezone.now() - timedelta(minutes=1), "schedule_type": Schedule.MINUTES, "minutes": 1}
     Schedule.objects.create(**SCHEDULES[kind], **due)
     Schedule.objects.create(func=other, name=other, **due)
-    cluster.scheduler(broker=broker)
+    qcluster_supervisor.run_schedules(broker)
     assert [row.func for row in Schedule.objects.all()] == [other]
     assert "a schedule was refused" in caplog.text
     assert [done["func"] for done in work(broker)] == [other]

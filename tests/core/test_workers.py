@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from django.db import InterfaceError, OperationalError
@@ -49,6 +50,24 @@ def test_action_is_repeated_whatever_it_raises(caplog):
     assert is_well.wait(5)
     assert caplog.text.count("a repeated action failed") == 5
     assert "TypeError: ours" in caplog.text
+
+
+def test_action_says_when_to_repeat_it(monkeypatch):
+    slept, answers, is_done = [], iter([5.0, None]), threading.Event()
+
+    def sleep(seconds):
+        slept.append(seconds)
+        if len(slept) == 2:
+            is_done.set()
+            threading.Event().wait()
+
+    def act():
+        return next(answers)
+
+    monkeypatch.setattr(workers, "time", SimpleNamespace(sleep=sleep))
+    workers.repeat(act, every_seconds=2.0, proc_name="test")
+    assert is_done.wait(5)
+    assert slept == [5.0, 2.0]
 
 
 def test_action_is_repeated_if_its_connection_cannot_even_be_closed(monkeypatch):

@@ -2,6 +2,7 @@
 
 import time
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from django.utils import timezone
@@ -210,6 +211,13 @@ def test_slow_crm_of_one_tenant_occupies_two_workers_at_most(clock, tenant, crm,
     assert [len(batch) for batch in claimed] == [1, 1, 0, 0]
 
 
+@pytest.fixture
+def everything_due(monkeypatch):
+    """Each part of the ticker has something to do."""
+    monkeypatch.setattr(ticker, "_SIGNS", SimpleNamespace(fetch=lambda **_values: (True,) * 6))
+
+
+@pytest.mark.usefixtures("everything_due")
 def test_ticker_runs_in_one_worker_at_a_time(db, clock, real_pacing, monkeypatch):
     runs = []
     monkeypatch.setattr(tasks, "enqueue_debounced", lambda: runs.append(timezone.now()))
@@ -245,6 +253,7 @@ def test_legs_are_requested_after_the_clock_was_set_back(clock, tenant, pbx, crm
     assert len(crm.calls) == 1
 
 
+@pytest.mark.usefixtures("everything_due")
 def test_floods_that_cannot_be_limited_stop_no_debounced_call(tenant, monkeypatch):
     ran = []
     monkeypatch.setattr(tasks, "limit_notifications", lambda: [].pop())

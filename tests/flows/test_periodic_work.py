@@ -174,6 +174,36 @@ def test_clients_of_a_task_have_their_turns_in_order(tenant, stranger, shared):
     assert take_all() == []
 
 
+def test_clients_of_a_task_that_took_long_get_tasks_of_their_own(tenant, stranger, monkeypatch):
+    """None of them alone was slow."""
+    asked, ticks = [], [0.0]
+
+    def run(tenant_id):
+        asked.append(tenant_id)
+        ticks.append(periodic_work.SLOW_SECONDS * 0.6)
+
+    monkeypatch.setattr("tenants.periodic_work.time.monotonic", lambda: sum(ticks))
+    periodic_work.for_each(task_names.RECONCILE_CALLS, [1, 2, 3, 4], run)
+    assert asked == [1, 2]
+    assert take_each() == [(3,), (4,)]
+
+
+@pytest.mark.one_database
+def test_turns_that_come_within_seconds_come_together(tenant, clock):
+    """A thousand clients an hour are one each three seconds."""
+    add_clients(1000)
+    telephony_tasks.sync_all()
+    OrmQ.objects.all().delete()
+    shares = []
+    for _tick in range(30):
+        clock.shift(timedelta(seconds=2))
+        periodic_work.go_on([telephony_tasks.SYNC], now=timezone.now())
+        shares += [len(SignedPackage.loads(row.payload)["args"]) for row in OrmQ.objects.all()]
+        OrmQ.objects.all().delete()
+    assert set(shares) == {telephony_tasks.SYNC.most_clients}
+    assert 12 <= sum(shares) <= 20
+
+
 def test_bug_at_one_client_leaves_the_next_one_a_task(tenant, stranger, shared):
     """The client gets one too: there it is reported as a failure, and a conflict runs again."""
     assert shared(fail=[tenant.pk]) == [tenant.pk]

@@ -267,3 +267,15 @@ def test_health_lists_the_workers(installation):
     assert (answer["status"], answer["missing_workers"]) == ("ok", [])
     assert answer["queue"]["broker"] == ("redis" if installation.redis else "database")
     assert {worker["queue"] for worker in answer["workers"]} == {"default", "fast"}
+
+
+def test_idle_cluster_stops_at_once(installation):
+    """None of its processes waits for the next entry, or the end of another one, without noticing."""
+    child = installation.child("worker-fast")
+    time.sleep(1.0)
+    started_at = time.monotonic()
+    child.process.terminate()
+    child.process.wait(30)
+    assert time.monotonic() - started_at < 3
+    installation.children.running.remove(child)
+    installation.start_worker("worker-fast")

@@ -25,6 +25,9 @@ PATIENCE_SECONDS = 10.0
 SLOWEST_BYTES_PER_SECOND = 16 * 1024
 LINGER_SECONDS = 2.0
 SWEEP_SECONDS = 0.5
+# How long a process without connections waits for the next one before it tells its parent that it is alive.
+IDLE_SECONDS = 5.0
+FEW = 8  # connections of a process that has little to do
 # Forms of the admin that are received at once: each takes megabytes of memory.
 LARGE_BODIES = 16
 
@@ -61,6 +64,13 @@ class BufferedWorker(ThreadWorker):
         self._park(connection, Phase.RECEIVING, seconds=PATIENCE_SECONDS)
         if self.nr_conns >= self.worker_connections:
             self._make_room()
+
+    def wait_for_and_dispatch_events(self, timeout: float | None) -> None:
+        """Wait for events; longer than gunicorn would if few connections are there, none of which is soon too slow."""
+        if self.alive and len(self.waiting) <= FEW:
+            first = min((connection.deadline - time.monotonic() for connection in self.waiting), default=IDLE_SECONDS)
+            timeout = max(timeout or 0.0, min(first, IDLE_SECONDS, self.timeout / 2))
+        super().wait_for_and_dispatch_events(timeout)
 
     def handle_request(self, req: Any, conn: TConn) -> Any:
         req._expected_100_continue = False  # The main loop has answered it.

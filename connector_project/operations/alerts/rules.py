@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from connector_project.core import workers
 from connector_project.core.check_results import Responsible, Text
+from connector_project.core.compiled_queries import CompiledSelect
 from connector_project.operations import queue_lag
 from connector_project.operations.alerts import denials
 from connector_project.operations.alerts.access import ReconnectionAsked, RevokedUrls
@@ -193,15 +194,20 @@ RULES: Mapping[str, Rule] = {
 }
 
 
+# Only the columns that the rules need, so that no access key is decrypted.
+_COLUMNS = (
+    *("time_zone", "opens_at", "closes_at", "works_weekends", "activated_at"),
+    *("traffic_profile__hours", "traffic_profile__weeks"),
+    *("uis__denials", "crm__denials", "uis__hook_revoked_at", "crm__module_outdated_since"),
+)
+_CLIENTS: CompiledSelect[Tenant] = CompiledSelect(
+    lambda _given: Tenant.objects.live().order_by("pk").select_related("traffic_profile", "uis", "crm").only(*_COLUMNS)
+)
+
+
 def load_clients() -> list[Tenant]:
     """Return the live clients, with what the rules need to know of them."""
-    # Only these columns, so that no access key is decrypted.
-    columns = (
-        *("time_zone", "opens_at", "closes_at", "works_weekends", "activated_at"),
-        *("traffic_profile__hours", "traffic_profile__weeks"),
-        *("uis__denials", "crm__denials", "uis__hook_revoked_at", "crm__module_outdated_since"),
-    )
-    return list(Tenant.objects.live().order_by("pk").select_related("traffic_profile", "uis", "crm").only(*columns))
+    return _CLIENTS.fetch()
 
 
 def find_problems(clients: Sequence[Tenant], *, now: datetime) -> dict[Key, Incident]:

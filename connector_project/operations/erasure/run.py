@@ -91,11 +91,12 @@ def run(erasure_id: int, *, now: datetime, seconds: float | None = None) -> Eras
     return erasure
 
 
-@transaction.atomic
 def resume_due(*, now: datetime) -> None:
     """Queue the erasures that are due: their worker died, or they are to be checked once more."""
-    for pk in Erasure.objects.requeue(now=now):
-        enqueue(TASK, pk)
+    if Erasure.objects.is_any_due(now=now):
+        with transaction.atomic():
+            for pk in Erasure.objects.requeue(now=now):
+                enqueue(TASK, pk)
 
 
 def _finish(erasure: Erasure, *, is_complete: bool, now: datetime) -> None:

@@ -93,12 +93,16 @@ def run_next_step(tenant: Tenant, *, now: datetime) -> None:
         _advance(row, now=now)
 
 
-@transaction.atomic
 def resume_pending(*, now: datetime) -> int:
     """Queue stalled activations again (lost queue entry, dead worker) and fail those older than LONGEST.
 
     Return how many were stalled.
     """
+    return _resume_due(now=now) if Activation.objects.is_any_due(now=now) else 0
+
+
+@transaction.atomic
+def _resume_due(*, now: datetime) -> int:
     endless = Activation.objects.due(now=now).filter(started_at__lt=now - LONGEST).select_related("tenant__crm")
     failed = sum(_stop(row, steps.timed_out(row.tenant, Step(row.step)), now=now) for row in endless)
     stalled = Activation.objects.requeue(limit=room(QUEUE), now=now)
@@ -153,7 +157,8 @@ def is_healthy(tenant: Tenant, found: Iterable[CheckResult]) -> bool:
 def _row(tenant: Tenant, *, by_client: bool) -> Activation:
     """Return the activation, locked after its tenant, as in every transaction. Raises ClientHasLeft."""
     allowed = Tenant.objects.filter(offboarded_at=None) if by_client else Tenant.objects.all()
-    if not allowed.lock_row(tenant.pk):
+    Tenant.objects.lock_row(tenant.pk)
+    if not allowed.filter(pk=tenant.pk).exists():
         raise ClientHasLeft
     return Activation.objects.select_for_update().get_or_create(tenant=tenant)[0]
 
