@@ -155,8 +155,6 @@ Q_CLUSTER: dict[str, Any] = {
     "ack_failures": True,
     "max_attempts": 1,
     "save_limit": -1,
-    # A new process builds its statements anew, which costs as much as a hundred tasks.
-    "recycle": 20_000,
     "catch_up": False,
     # Tasks after which a worker is replaced: each new one is slow at its first pop-ups.
     "recycle": 10_000,
