@@ -127,7 +127,7 @@ def _database() -> dict[str, Any]:
             "transaction_mode": "IMMEDIATE",
             # NORMAL survives a killed process; a power failure may lose the last transactions, and reconciliation
             # finds their calls. If that is not acceptable, use PostgreSQL.
-            # A worker moves the log into the database every two seconds (core.sqlite_log); else the writer whose commit
+            # Threads move the log into the database every second (core.sqlite_log); else the writer whose commit
             # reaches so many pages does it, while all others wait.
             "init_command": (
                 "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA busy_timeout=20000; "
