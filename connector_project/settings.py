@@ -158,6 +158,8 @@ Q_CLUSTER: dict[str, Any] = {
     "catch_up": False,
     # Tasks after which a worker is replaced: each new one is slow at its first pop-ups.
     "recycle": 10_000,
+    # Kilobytes: so is one that a large file has swollen; usually it takes 100 MB.
+    "max_rss": 400_000,
     "label": _("Queue"),
     "broker_class": "connector_project.core.task_queue.create_broker",
     # Entries that a cluster takes ahead of its workers wait for them, while another cluster may be idle.
