@@ -3,6 +3,7 @@
 import os
 
 from gunicorn.arbiter import Arbiter
+from gunicorn.workers.base import Worker
 from gunicorn.workers.gthread import ThreadWorker
 
 from connector_project.core.web_process.log import RedactedLogger
@@ -39,3 +40,10 @@ def on_starting(server: Arbiter) -> None:
     if server.worker_class is ThreadWorker:
         server.log.warning("worker class gthread replaced by %s", BufferedWorker.__name__)
         server.worker_class = BufferedWorker
+
+
+def post_worker_init(_worker: Worker) -> None:
+    """Start the thread of this process that keeps the log of SQLite short."""
+    from connector_project.core import sqlite_log  # noqa: PLC0415 -- it needs the settings
+
+    sqlite_log.start_checkpoints()

@@ -127,7 +127,7 @@ def _database() -> dict[str, Any]:
             "transaction_mode": "IMMEDIATE",
             # NORMAL survives a killed process; a power failure may lose the last transactions, and reconciliation
             # finds their calls. If that is not acceptable, use PostgreSQL.
-            # A worker moves the log into the database every two seconds (core.sqlite_log); else the writer whose commit
+            # Threads move the log into the database every second (core.sqlite_log); else the writer whose commit
             # reaches so many pages does it, while all others wait.
             "init_command": (
                 "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA busy_timeout=20000; "
@@ -158,6 +158,8 @@ Q_CLUSTER: dict[str, Any] = {
     "catch_up": False,
     # Tasks after which a worker is replaced: each new one builds its statements anew, and is slow at its first pop-ups.
     "recycle": 10_000,
+    # Kilobytes: so is one that a large file has swollen; usually it takes 100 MB.
+    "max_rss": 400_000,
     "label": _("Queue"),
     "broker_class": "connector_project.core.task_queue.create_broker",
     # Entries that a cluster takes ahead of its workers wait for them, while another cluster may be idle.

@@ -2,9 +2,19 @@
 
 from django.db import connection
 
+from connector_project.core import workers
+
+EVERY_SECONDS = 1.0
+
+
+def start_checkpoints() -> None:
+    """Let this web process move the log each second: alone it would fill it within seconds, and stop its writers."""
+    if connection.vendor == "sqlite":
+        workers.repeat(checkpoint, every_seconds=EVERY_SECONDS, proc_name="web")
+
 
 def checkpoint() -> None:
-    """Every two seconds: move what no reader or writer needs now (PASSIVE: nobody waits for this).
+    """Move what no reader or writer needs now (PASSIVE: nobody waits for this).
 
     Not inside a transaction: SQLite refuses it there.
     """

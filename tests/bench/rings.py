@@ -24,7 +24,7 @@ WORKERS = 4  # of each cluster, as installed
 RINGS, PAUSE_SECONDS = 200, 0.05
 TENANTS, RINGS_PER_SECOND, LOAD_SECONDS, UPLOADS = 200, 50, 8, 10_000
 # Enough of the flood waits as long as the others ring, each so many times, at the pace of the light load.
-FLOOD, OTHERS, RINGS_OF_OTHERS = 3000, 50, 4
+FLOOD, OTHERS, RINGS_OF_OTHERS = 10_000, 50, 4
 # What the flooding client is known for, in a minute: enough that its limit refuses nothing.
 BUSIEST_MINUTE = FLOOD
 SLOWDOWN = 1.5

@@ -1,5 +1,6 @@
-"""SQLite's write-ahead log is moved into the database by a worker, not by the writers."""
+"""SQLite's write-ahead log is moved into the database by threads of their own, not by the writers."""
 
+import runpy
 import sqlite3
 
 import pytest
@@ -63,4 +64,15 @@ def test_ticker_checkpoints(database, monkeypatch):
     execute(database, "CREATE TABLE written (id)")
     monkeypatch.setattr(ticker.rate_limit, "try_acquire", lambda _limit: True)
     ticker.tick()
+    assert is_in_file(database)
+
+
+def test_web_process_checkpoints(database, monkeypatch):
+    repeated = []
+    monkeypatch.setattr(sqlite_log.workers, "repeat", lambda action, **options: repeated.append((action, options)))
+    runpy.run_path(str(settings.BASE_DIR / "gunicorn.conf.py"))["post_worker_init"](None)
+    [(action, options)] = repeated
+    assert options["every_seconds"] == 1.0
+    execute(database, "CREATE TABLE written (id)")
+    action()
     assert is_in_file(database)
