@@ -11,7 +11,7 @@ from connector_project.core.check_results import CheckFailed
 from connector_project.core.models import WorkerHeartbeat
 from connector_project.operations.models import Activation
 from connector_project.operations.onboarding import steps
-from crm import integration_module, module_lease
+from crm import integration_module, module_contents, module_lease
 from crm import tasks as crm_tasks
 from crm.employee_mapping import actions
 from crm.retailcrm.client import RetailCrmClient
@@ -95,12 +95,12 @@ def test_older_list_that_is_sent_between_the_newest_and_its_answer_does_not_stay
     candidates, crm, tenant, run_queue, monkeypatch, older
 ):
     link(tenant, ANNA, 29)
-    codes = integration_module._codes(tenant)  # what another worker read before the next link
+    codes = module_contents.codes(tenant)  # what another worker read before the next link
     link(tenant, 300004, 30)
 
     def arrive():
         with monkeypatch.context() as patched:
-            patched.setattr(integration_module, "_codes", lambda _tenant: codes)
+            patched.setattr(module_contents, "codes", lambda _tenant: codes)
             patched.setattr(integration_module, "manual_codes", lambda *_args: [])
             getattr(crm_tasks, older)(tenant.pk)
 

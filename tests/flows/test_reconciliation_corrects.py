@@ -178,7 +178,7 @@ def test_comparison_of_known_calls_has_a_fixed_query_count(
         notify(answered_call(pbx).notification("call_end"))
     reconcile(times=2)
     clock.shift(timedelta(minutes=10))
-    with django_assert_num_queries(22):
+    with django_assert_num_queries(20):
         tasks.reconcile_calls(tenant.pk)
 
 

@@ -398,7 +398,7 @@ def test_comparison_without_calls_takes_few_statements(active, clock, django_ass
     """Each client's runs every ten minutes: they are loaded and claimed, and nothing is counted."""
     tasks.reconcile_calls(active.pk)
     clock.shift(TEN_MINUTES)
-    with django_assert_num_queries(7):
+    with django_assert_num_queries(5):
         tasks.reconcile_calls(active.pk)
 
 
