@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from multiprocessing import connection
+from multiprocessing import Value, connection
 from multiprocessing.process import BaseProcess
 from typing import Any
 
@@ -27,15 +27,15 @@ from django_q import monitor as monitor_module
 from django_q import worker as worker_module
 from django_q.conf import Conf
 from django_q.models import Schedule
-from django_q.pusher import pusher
 from django_q.queues import Queue
 from django_q.scheduler import scheduler
 
 from connector_project.core import logging
 from connector_project.core.compiled_queries import CompiledExists, Placeholders
+from connector_project.core.qcluster_stand_ins import Reports, Unreported, forget_result, push_entries
 from connector_project.core.stop_event import StopEvent
+from connector_project.core.task_connection import run_task
 from connector_project.core.task_list import TASKS
-from connector_project.core.transactions import run_again_on_conflict
 
 PR_SET_PDEATHSIG = 1
 IDLE = -1
@@ -79,10 +79,9 @@ class TaskLocator:
 
     @staticmethod
     def locate(name: str) -> Callable[..., object] | None:
-        """Return the function, run again if the database breaks its transaction off; None if there is none.
+        """Return the function, run by `run_task`; None if there is none.
 
-        Nothing is imported for a name that is not in the list of tasks. Running a task again repeats no remote request
-        that must be made once: it is made behind a claim, which is not given twice.
+        Nothing is imported for a name that is not in the list of tasks.
         """
         if name not in TASKS:
             logger.error("a task was refused", refused=repr(name), reason="not in the list of tasks")
@@ -90,7 +89,7 @@ class TaskLocator:
         found = pydoc.locate(name)
         if not callable(found):
             return None
-        return functools.update_wrapper(functools.partial(run_again_on_conflict, found), found)
+        return functools.update_wrapper(functools.partial(run_task, found), found)
 
 
 def run_schedules(broker: Any = None) -> None:
@@ -122,34 +121,6 @@ def _signs(given: Placeholders) -> tuple[QuerySet[Schedule], ...]:
 _SIGNS = CompiledExists(_signs)
 
 
-def forget_result(_task: dict[str, Any], _broker: Any) -> None:
-    """Take the place of django-q2's `save_task`: our rows have the results, and failures are logged.
-
-    django-q2 would store pickles, which it loads again, and then call the task's hook and queue the rest of its chain.
-    """
-
-
-class Unreported:
-    """Takes the place of django-q2's status, which it stores twice a second for `qinfo`; ours is in the heartbeats."""
-
-    def __init__(self, _sentinel: Any) -> None:
-        pass
-
-    def save(self) -> None:
-        pass
-
-
-def push_entries(tasks: Any, stop: StopEvent, broker: Any) -> None:
-    """Run django-q2's pusher, which waits for the next entry for seconds, and end its wait when it is to stop."""
-
-    def end_wait() -> None:
-        stop.wait()
-        broker.end_wait()
-
-    threading.Thread(target=end_wait, daemon=True).start()
-    pusher(tasks, stop, broker)
-
-
 def install() -> None:
     """Put our parts in the place of django-q2's; its processes are forked after this."""
     cluster.Sentinel = Sentinel
@@ -162,6 +133,12 @@ def install() -> None:
 
 class Sentinel(cluster.Sentinel):  # type: ignore[misc]  # django-q2 has no types
     """Restarts the whole pool if a killed process may have left its queues locked."""
+
+    def spawn_worker(self) -> None:
+        """Start a worker process."""
+        self.spawn_process(
+            worker_module.worker, self.task_queue, Reports(self.result_queue), Value("f", -1), self.timeout
+        )
 
     def guard(self) -> None:
         """Replace processes that end, count the time of tasks down, and run the schedules, until told to stop.

@@ -3,6 +3,7 @@
 import gc
 import multiprocessing
 import os
+import queue
 import threading
 import time
 from types import SimpleNamespace
@@ -13,6 +14,7 @@ from django_q.management.commands.qcluster import Command as QCluster
 
 from connector_project.core import qcluster_supervisor
 from connector_project.core.jobs import LEASE
+from connector_project.core.qcluster_stand_ins import Reports
 from connector_project.core.qcluster_supervisor import IDLE, NICENESS, Sentinel, _drain_and_kill
 from connector_project.core.stop_event import StopEvent
 from connector_project.operations.management.commands.qcluster import Command
@@ -136,3 +138,18 @@ def test_worker_whose_task_takes_too_long_is_replaced(guarded):
     guarded.monitor.end.set()  # wakes it up
     assert guarded.replaced.wait(5)
     assert working.timer.value == 0
+
+
+@pytest.mark.parametrize(
+    ("result", "is_reported"),
+    [
+        ({"success": True, "ack_id": None}, False),
+        ({"success": True, "ack_id": 5}, True),
+        ({"success": False, "ack_id": None}, True),
+        ({"success": False, "ack_id": 5}, True),
+    ],
+)
+def test_monitor_gets_failures_and_what_it_has_to_acknowledge(result, is_reported):
+    results = queue.SimpleQueue()
+    Reports(results).put(result)
+    assert results.empty() is not is_reported

@@ -16,7 +16,7 @@ from django_q.queues import Queue
 from django_q.signing import SignedPackage
 from django_q.tasks import async_task
 
-from connector_project.core import qcluster_supervisor, task_list, task_queue
+from connector_project.core import qcluster_stand_ins, qcluster_supervisor, task_list, task_queue
 from connector_project.operations import schedules
 from connector_project.operations import tasks as operations_tasks
 from crm import tasks as crm_tasks
@@ -234,7 +234,7 @@ def test_schedule_of_another_program_is_not_queued(broker, kind):
     Schedule.objects.create(**SCHEDULES[kind], next_run=timezone.now() - timedelta(minutes=1))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(worker, "pydoc", qcluster_supervisor.TaskLocator)
-        patch.setattr(monitor, "save_task", qcluster_supervisor.forget_result)
+        patch.setattr(monitor, "save_task", qcluster_stand_ins.forget_result)
         qcluster_supervisor.scheduler(broker=broker)
     assert broker.queue_size() == 0
 

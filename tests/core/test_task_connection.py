@@ -1,0 +1,77 @@
+"""A task whose connection the server has closed is run again; one that fails otherwise is not."""
+
+import psycopg2
+import pytest
+from django.db import OperationalError, connection
+
+from connector_project.core import task_connection
+from connector_project.core.task_connection import run_task
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.sql]
+
+
+def ask():
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+        return cursor.fetchone()[0]
+
+
+@pytest.fixture
+def just_now(monkeypatch):
+    """A task has just ended, so that the connection is not checked before the next one."""
+    ask()
+    run_task(ask)
+    monkeypatch.setitem(connection.settings_dict, "CONN_HEALTH_CHECKS", True)
+    monkeypatch.setattr(connection, "health_check_enabled", True)
+    monkeypatch.setattr(connection, "health_check_done", False)
+
+
+def close_at_the_server():
+    if connection.vendor == "sqlite":
+        pytest.skip("SQLite closes no connection.")
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        (backend,) = cursor.fetchone()
+    other = psycopg2.connect(**connection.get_connection_params() | {"cursor_factory": None})
+    with other.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [backend])
+    other.close()
+
+
+@pytest.mark.usefixtures("just_now")
+def test_connection_that_was_just_used_is_not_checked(monkeypatch):
+    def refuse():
+        raise AssertionError
+
+    monkeypatch.setattr(connection, "is_usable", refuse)
+    assert run_task(ask) == 1
+
+
+@pytest.mark.usefixtures("just_now")
+def test_connection_is_checked_after_a_rest(monkeypatch):
+    checked = []
+    monkeypatch.setattr(connection, "is_usable", lambda: not checked.append(1))
+    monkeypatch.setattr(task_connection, "_ended_at", task_connection._ended_at - task_connection.RESTED_SECONDS)
+    assert run_task(ask) == 1
+    assert checked or connection.vendor == "sqlite"
+
+
+@pytest.mark.usefixtures("just_now")
+def test_task_is_run_again_on_a_new_connection():
+    close_at_the_server()
+    connection.health_check_done = False
+    assert run_task(ask) == 1
+
+
+@pytest.mark.usefixtures("just_now")
+def test_fault_on_a_connection_that_works_is_raised():
+    tries = []
+
+    def fail():
+        tries.append(1)
+        ask()
+        raise OperationalError("disk full")
+
+    with pytest.raises(OperationalError):
+        run_task(fail)
+    assert len(tries) == 1
