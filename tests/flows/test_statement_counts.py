@@ -18,12 +18,12 @@ QUEUE = ("django_q_ormq", "core_queuedtask")
 # Statements on PostgreSQL, and how many more on SQLite: there an outgoing request is kept in four statements, not one.
 LIMITS = {
     "incoming": (7, 0),
-    "waiting": (18, 3),
+    "waiting": (16, 3),
     "talk_started": (13, 3),
     "talk_finished": (7, 0),
     "call_end": (17, 3),
-    "fetch_call_legs": (21, 3),
-    "upload_calls": (19, 3),
+    "fetch_call_legs": (20, 3),
+    "upload_calls": (18, 3),
 }
 
 pytestmark = pytest.mark.sql
