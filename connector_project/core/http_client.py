@@ -201,7 +201,7 @@ def download(
             return Download(system, response, largest=LARGEST_DOWNLOAD, seconds=LONGEST_DOWNLOAD_SECONDS)
         response.close()
         url = origins.joined(url, response.headers["Location"])
-        if not origins.parts(url).host:
+        if not any(origins.parts(url)):
             raise RemoteUnavailable(system, f"{system} redirected to what is no address.")
     raise RemoteRejected(system, f"{system} redirected too often.", code="redirects")
 

@@ -2,7 +2,7 @@
 
 import psycopg2
 import pytest
-from django.db import OperationalError, connection
+from django.db import DEFAULT_DB_ALIAS, OperationalError, connection, connections
 
 from connector_project.core import task_connection
 from connector_project.core.task_connection import run_task
@@ -21,9 +21,11 @@ def just_now(monkeypatch):
     """A task has just ended, so that the connection is not checked before the next one."""
     ask()
     run_task(ask)
-    monkeypatch.setitem(connection.settings_dict, "CONN_HEALTH_CHECKS", True)
-    monkeypatch.setattr(connection, "health_check_enabled", True)
-    monkeypatch.setattr(connection, "health_check_done", False)
+    database = connections[DEFAULT_DB_ALIAS]
+    monkeypatch.setitem(database.settings_dict, "CONN_HEALTH_CHECKS", True)
+    monkeypatch.setattr(database, "health_check_enabled", True)
+    monkeypatch.setattr(database, "health_check_done", False)
+    return database
 
 
 def close_at_the_server():
@@ -38,28 +40,25 @@ def close_at_the_server():
     other.close()
 
 
-@pytest.mark.usefixtures("just_now")
-def test_connection_that_was_just_used_is_not_checked(monkeypatch):
+def test_connection_that_was_just_used_is_not_checked(just_now, monkeypatch):
     def refuse():
         raise AssertionError
 
-    monkeypatch.setattr(connection, "is_usable", refuse)
+    monkeypatch.setattr(just_now, "is_usable", refuse)
     assert run_task(ask) == 1
 
 
-@pytest.mark.usefixtures("just_now")
-def test_connection_is_checked_after_a_rest(monkeypatch):
+def test_connection_is_checked_after_a_rest(just_now, monkeypatch):
     checked = []
-    monkeypatch.setattr(connection, "is_usable", lambda: not checked.append(1))
+    monkeypatch.setattr(just_now, "is_usable", lambda: not checked.append(1))
     monkeypatch.setattr(task_connection, "_ended_at", task_connection._ended_at - task_connection.RESTED_SECONDS)
     assert run_task(ask) == 1
     assert checked or connection.vendor == "sqlite"
 
 
-@pytest.mark.usefixtures("just_now")
-def test_task_is_run_again_on_a_new_connection():
+def test_task_is_run_again_on_a_new_connection(just_now):
     close_at_the_server()
-    connection.health_check_done = False
+    just_now.health_check_done = False
     assert run_task(ask) == 1
 
 
