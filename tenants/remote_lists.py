@@ -109,7 +109,7 @@ _ASKED = CompiledUpdate(
     ),
     lists=["rows"],
 )
-# What an answer tells of a list, besides when it was asked for.
+# What an answer tells of a list; when it was asked for is apart.
 _TOLD = (
     *("absent", "known_count", "received_count", "short_since"),
     *("accepted_at", "incomplete_since", "read_again_at"),

@@ -8,6 +8,7 @@ Only for the hottest paths. A query is written as a QuerySet with placeholders f
 The function that builds it runs once for each database and length of lists; it must not depend on anything else.
 """
 
+import abc
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -37,7 +38,7 @@ __all__ = [
 Row = TypeVar("Row")
 
 
-class _Compiled:
+class _Compiled(abc.ABC):
     """Keeps the statements of one query, by database and the lengths of those of its values that are lists."""
 
     def __init__(self, build: Any, *, lists: Sequence[str] = ()) -> None:
@@ -52,8 +53,9 @@ class _Compiled:
             found = self._kept[key] = self._compile(Placeholders(sizes), database)
         return found
 
+    @abc.abstractmethod
     def _compile(self, given: Placeholders, database: BaseDatabaseWrapper) -> Any:
-        raise NotImplementedError
+        """Build the statement of lists with these lengths."""
 
 
 @dataclass(frozen=True)

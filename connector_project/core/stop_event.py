@@ -18,7 +18,7 @@ class StopEvent:
         return self._reader
 
     def set(self) -> None:
-        os.write(self._writer, b"1")  # It is never read: whoever waits sees it.
+        os.write(self._writer, b"1")  # It is never read: all who wait see it.
 
     def is_set(self) -> bool:
         return self.wait(0.0)

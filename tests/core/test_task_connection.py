@@ -1,11 +1,11 @@
 """A task whose connection the server has closed is run again; one that fails otherwise is not."""
 
-import psycopg2
 import pytest
 from django.db import DEFAULT_DB_ALIAS, OperationalError, connection, connections
 
 from connector_project.core import task_connection
 from connector_project.core.task_connection import run_task
+from tests import server_session
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.sql]
 
@@ -28,18 +28,6 @@ def just_now(monkeypatch):
     return database
 
 
-def close_at_the_server():
-    if connection.vendor == "sqlite":
-        pytest.skip("SQLite closes no connection.")
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_backend_pid()")
-        (backend,) = cursor.fetchone()
-    other = psycopg2.connect(**connection.get_connection_params() | {"cursor_factory": None})
-    with other.cursor() as cursor:
-        cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [backend])
-    other.close()
-
-
 def test_connection_that_was_just_used_is_not_checked(just_now, monkeypatch):
     def refuse():
         raise AssertionError
@@ -57,7 +45,7 @@ def test_connection_is_checked_after_a_rest(just_now, monkeypatch):
 
 
 def test_task_is_run_again_on_a_new_connection(just_now):
-    close_at_the_server()
+    server_session.end()
     just_now.health_check_done = False
     assert run_task(ask) == 1
 

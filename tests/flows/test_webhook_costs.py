@@ -2,7 +2,6 @@
 
 from datetime import timedelta
 
-import psycopg2
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -14,6 +13,7 @@ from connector_project.core.prepared_statements import named
 from telephony import task_names
 from telephony.models import Notification
 from tenants.models import UisConnection
+from tests import server_session
 from tests.queries import texts
 
 BODY = '{"event": "call_end", "call_session_id": 1}'
@@ -74,16 +74,8 @@ def test_refusal_costs_no_lookup(statements, tenant):
 @pytest.mark.usefixtures("real_redis")
 def test_connection_that_the_database_closed_loses_nothing(client, hook, statements):
     """No statement asks before each notification whether it is open."""
-    if connection.vendor == "sqlite":
-        pytest.skip("SQLite closes no connection.")
     assert statements("first")[0] == 200
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_backend_pid()")
-        (backend,) = cursor.fetchone()
-    other = psycopg2.connect(**connection.get_connection_params() | {"cursor_factory": None})
-    with other.cursor() as cursor:
-        cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [backend])
-    other.close()
+    server_session.end()
     assert client.post(hook, BODY, content_type="application/json").status_code == 200
     assert (Notification.objects.count(), task_queue.depth("fast")) == (2, 2)
 
