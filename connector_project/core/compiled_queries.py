@@ -26,6 +26,7 @@ from connector_project.core.prepared_statements import Given, Statement, fetch_a
 from connector_project.core.row_readers import model_reader
 
 __all__ = [
+    "CompiledExists",
     "CompiledInsert",
     "CompiledSelect",
     "CompiledUpdate",

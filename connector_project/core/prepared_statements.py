@@ -70,10 +70,10 @@ class Statement:
         try:
             if _may_be_asked_directly(database):
                 with database.wrap_database_errors, database.create_cursor() as cursor:
-                    cursor.execute(prefix + self._ready(database.connection), values)
+                    cursor.execute(prefix + self._ready(database), values)
                     return result(cursor)
             with database.cursor() as cursor:
-                cursor.execute(prefix + self._ready(database.connection), values)
+                cursor.execute(prefix + self._ready(database), values)
                 return result(cursor)
         except NotSupportedError:
             # A migration has changed what its plan returns: the next task, or request, has a new session.
@@ -85,13 +85,13 @@ class Statement:
         """The names of its `Given`s, each once."""
         return list(dict.fromkeys(one.name for one in self.params if isinstance(one, Given)))
 
-    def _ready(self, session: Any) -> str:
+    def _ready(self, database: BaseDatabaseWrapper) -> str:
         """Return what runs it in this session, where it is prepared if it was not before."""
-        name, run = self._name_and_run
+        (name, run), session = self._name_and_run, database.connection
         if (known := _known.get(session)) is None:
             known = _known[session] = set()
         if name not in known:
-            with session.cursor() as cursor:
+            with database.wrap_database_errors, session.cursor() as cursor:
                 cursor.execute(f"PREPARE {name} AS {self._prepared(cursor)}")
             known.add(name)
         return run
