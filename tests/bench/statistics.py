@@ -1,23 +1,12 @@
-"""The pages of statistics with many calls, on PostgreSQL, compared with the newest page of the call log.
-
-The database is created, filled with SQL, and dropped.
-"""
+"""The pages of statistics with many calls, on PostgreSQL, compared with the newest page of the call log."""
 
 from collections.abc import Iterator
 
-from tests.bench import large_database
 from tests.bench.figures import Figure
 from tests.bench.large_database import VARIANT, timed
 
-NAME = "connector_statistics"
 CALL_LOG = "/admin/telephony/call/"
 MAX_RATIO, MAX_MS = 3, 300.0
-
-
-def measure(rows: int) -> Iterator[Figure]:
-    """Fill a database, measure each page, and drop the database. Raises Missing."""
-    with large_database.filled(NAME, rows):
-        yield from measure_pages()
 
 
 def measure_pages() -> Iterator[Figure]:
@@ -28,7 +17,7 @@ def measure_pages() -> Iterator[Figure]:
     from tenants.models import User
 
     client = Client(headers={"host": "testserver"})
-    client.force_login(User.objects.create_superuser("bench"))
+    client.force_login(User.objects.create_superuser("statistics"))
     for page, of in (("statistics/", "all clients"), ("1/statistics/", "the largest client")):
         for days in PERIODS:
             url = f"/admin/tenants/tenant/{page}?days={days}"

@@ -47,8 +47,7 @@ _ALL = (
     Topic("two_machines"),
     Topic("idle"),
     Topic("points"),
-    Topic("call_log", is_large=True),
-    Topic("statistics", is_large=True),
+    Topic("pages", is_large=True),
 )
 TOPICS = tuple(topic for topic in _ALL if topic.is_there)
 
