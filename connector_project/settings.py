@@ -121,6 +121,7 @@ TEMPLATES = [
 def _database() -> dict[str, Any]:
     database = env.database("DATABASE_URL", default=f"sqlite:///{BASE_DIR / 'db.sqlite3'}")
     if database["ENGINE"] == "django.db.backends.sqlite3":
+        database["ENGINE"] = "connector_project.core.sqlite_backend"  # whose writers take turns
         # IMMEDIATE: a writer waits for the lock at BEGIN instead of failing in the middle of a transaction.
         database["OPTIONS"] = {
             "timeout": 20,

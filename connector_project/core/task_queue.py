@@ -23,7 +23,6 @@ from connector_project.core import logging, queue_entry
 from connector_project.core.models import QueuedTask
 from connector_project.core.queue_entry import Entry, Refused
 from connector_project.core.task_list import TASKS
-from connector_project.core.transactions import turn_to_write
 
 Queue = Literal["default", "fast"]
 QUEUES: tuple[Queue, ...] = ("default", "fast")
@@ -93,7 +92,7 @@ def entry_transaction() -> Iterator[None]:
     if settings.REDIS_URL:
         yield
         return
-    with turn_to_write(), transaction.atomic(savepoint=False):
+    with transaction.atomic(savepoint=False):
         yield
 
 

@@ -4,14 +4,10 @@ Two transactions that wait for each other end with a deadlock error in one of th
 its lock in time.
 """
 
-import fcntl
 import functools
-import os
 import random
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 from django.db import OperationalError, connection, transaction
@@ -20,13 +16,10 @@ from connector_project.core import logging
 
 MAX_TRIES = 4
 PAUSE_SECONDS = 0.05
-TURN_SECONDS = 5.0
-TRY_SECONDS = 0.0001
 _CODES = frozenset({"40P01", "40001"})  # deadlock detected, could not serialize access
 _LOCKED = "is locked"  # SQLite: database is locked, database table is locked
 
 logger = logging.logger(__name__)
-_writing = threading.Lock()
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -77,63 +70,3 @@ def atomic(function: Callable[P, T]) -> Callable[P, T]:
         return run_again_on_conflict(in_transaction, *args, **kwargs)
 
     return run
-
-
-@contextmanager
-def turn_to_write() -> Iterator[None]:
-    """Let the threads of all processes write one after the other on SQLite; who waits too long goes on all the same.
-
-    SQLite has one lock for all writers, lets them sleep ever longer, and wakes none when it is free:
-    of two processes one may get it a hundred times while the other one sleeps.
-    """
-    if connection.vendor != "sqlite":
-        yield
-        return
-    ends_at = time.monotonic() + TURN_SECONDS
-    has_turn = _writing.acquire(timeout=TURN_SECONDS)
-    try:
-        with _turn_of_process(ends_at) if has_turn else nullcontext():
-            yield
-    finally:
-        if has_turn:
-            _writing.release()
-
-
-@contextmanager
-def _turn_of_process(ends_at: float) -> Iterator[None]:
-    """Lock the file of the turns. Who waits for it holds a second lock, so that the last one cannot be the next one."""
-    database = str(connection.settings_dict["NAME"])
-    turn, queue = (_turn_file(database, name, os.getpid()) for name in ("turn", "next"))
-    if turn is None or queue is None:
-        yield
-        return
-    is_next = _lock(queue, ends_at)
-    has_turn = _lock(turn, ends_at)
-    if is_next:
-        fcntl.flock(queue, fcntl.LOCK_UN)
-    try:
-        yield
-    finally:
-        if has_turn:
-            fcntl.flock(turn, fcntl.LOCK_UN)
-
-
-def _lock(file: int, ends_at: float) -> bool:
-    """Lock a file. Asks for it again and again: to wait for a lock of a file has no time-out."""
-    while True:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() > ends_at:
-                return False
-            time.sleep(TRY_SECONDS)
-        else:
-            return True
-
-
-@functools.lru_cache(maxsize=8)
-def _turn_file(database: str, name: str, _pid: int) -> int | None:
-    """Open a file that the processes lock in turn; None for a database in memory. Each process has its own lock."""
-    if not os.path.isabs(database):
-        return None
-    return os.open(f"{database}-{name}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -29,6 +29,11 @@ LIVE_FOR = EXPIRES_AFTER[QUEUE]
 HELD_FOR = timedelta(seconds=10)
 # A task that goes on for longer leaves the rest to a new one: the queue kills those that run too long.
 MAX_SECONDS = 5.0
+# A tenant that has had all its workers for so many rows floods us: between two rows its workers rest for as long as the
+# last one took, so that half of the processors is left to others. A CRM takes no more pop-ups a second anyway.
+FLOOD_ROWS, LONGEST_REST_SECONDS = 20, 0.1
+# After a wake-up for a tenant that has its share, of which thousands may follow; another tenant's ring waits so long.
+PAUSE_SECONDS = 0.005
 # The wake-up that belongs to no notification: it goes on until none waits.
 UNTIL_NONE_WAITS = 0
 # More than there are workers: a try fails only if another worker was faster.
@@ -97,10 +102,11 @@ def work_off(notification_id: int, handle: Callable[[Claim], None]) -> None:
     tenant that has its share of the workers find nothing, so who took the last of the share goes on until nothing
     waits.
     """
-    own, ends_at = notification_id, time.monotonic() + MAX_SECONDS
+    own, ends_at, rows = notification_id, time.monotonic() + MAX_SECONDS, 0
     while claim := claim_next(own, now=timezone.now()):
+        started_at = time.monotonic()
         if claim.fills_share:
-            own = UNTIL_NONE_WAITS
+            own, rows = UNTIL_NONE_WAITS, rows + 1
         try:
             handle(claim)
         except BaseException:
@@ -111,6 +117,8 @@ def work_off(notification_id: int, handle: Callable[[Claim], None]) -> None:
             return None
         if time.monotonic() > ends_at:
             return _wake_up()
+        if rows > FLOOD_ROWS and claim.fills_share:
+            time.sleep(min(time.monotonic() - started_at, LONGEST_REST_SECONDS))
     return None
 
 
@@ -131,6 +139,8 @@ def claim_next(own: int = UNTIL_NONE_WAITS, *, now: datetime) -> Claim | None:
         # Nothing waits, the next tenant may have no worker now, or another worker was faster.
         found = _FIND_TENANT.fetchone(values | {"after": after})
         if found is None:
+            if own != UNTIL_NONE_WAITS:
+                time.sleep(PAUSE_SECONDS)
             return None
         after = found[0] - 1
     return None

@@ -5,12 +5,12 @@ import sqlite3
 
 import pytest
 from django.conf import settings
-from django.db.backends.sqlite3.base import DatabaseWrapper
 
 from connector_project.core import sqlite_log
+from connector_project.core.sqlite_backend.base import DatabaseWrapper
 from connector_project.operations import ticker
 
-IS_SQLITE = settings.DATABASES["default"]["ENGINE"].endswith("sqlite3")
+IS_SQLITE = settings.DATABASES["default"]["ENGINE"] == "connector_project.core.sqlite_backend"
 pytestmark = [
     pytest.mark.django_db,
     pytest.mark.skipif(not IS_SQLITE, reason="of SQLite only"),

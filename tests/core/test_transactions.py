@@ -1,11 +1,8 @@
 """Transactions that the database breaks off are run again, and nothing remote is done twice by that."""
 
-import fcntl
 import json
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
-from types import SimpleNamespace
 
 import pytest
 import responses
@@ -298,32 +295,3 @@ def test_outgoing_requests_are_kept_after_a_deadlock(tenant, monkeypatch):
         mock.get(url, body="{}")
         exchanges.recorded(secret="k")("retailCRM", "GET", url)
     assert [(one.request.method, one.session_id) for one in RequestedCall.objects.all()] == [("GET /api/x", 1)]
-
-
-@pytest.fixture
-def turn_of_another_process(tmp_path, monkeypatch):
-    """The lock that a process holds while it writes to an SQLite database."""
-    database = tmp_path / "db.sqlite3"
-    monkeypatch.setattr(
-        transactions, "connection", SimpleNamespace(vendor="sqlite", settings_dict={"NAME": str(database)})
-    )
-    with open(f"{database}-turn", "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield file
-
-
-def test_processes_write_in_turn(turn_of_another_process):
-    threading.Timer(0.1, lambda: fcntl.flock(turn_of_another_process, fcntl.LOCK_UN)).start()
-    started_at = time.monotonic()
-    with transactions.turn_to_write():
-        assert time.monotonic() - started_at >= 0.09
-        with pytest.raises(BlockingIOError):
-            fcntl.flock(turn_of_another_process, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    fcntl.flock(turn_of_another_process, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-def test_process_that_keeps_its_turn_does_not_stop_the_others(turn_of_another_process, monkeypatch):
-    monkeypatch.setattr(transactions, "TURN_SECONDS", 0.05)
-    with transactions.turn_to_write():
-        pass
-    assert not transactions._writing.locked()

@@ -205,6 +205,38 @@ def test_task_that_goes_on_for_long_leaves_the_rest_to_a_new_one(
     assert wake_ups() == []
 
 
+@pytest.fixture
+def rests(monkeypatch):
+    """The seconds for which this worker leaves the processors to others."""
+    kept = []
+    monkeypatch.setattr(turns.time, "sleep", kept.append)
+    return kept
+
+
+def test_worker_of_a_flooding_client_rests_as_long_as_it_works(db, two_workers, first_turn, rests):
+    (of,) = tenants(1)
+    first, *_further = waiting_rows(of, turns.FLOOD_ROWS + 3)
+    turns.work_off(first, lambda claimed: finish(claimed.pk))
+    assert len(rests) == 3
+    assert all(0 < rest <= turns.LONGEST_REST_SECONDS for rest in rests)
+
+
+def test_worker_of_many_clients_does_not_rest(db, first_turn, rests):
+    first, *_further = [waiting_rows(of, 1)[0] for of in tenants(2 * turns.FLOOD_ROWS)]
+    turns.work_off(first, lambda claimed: finish(claimed.pk))
+    turns.work_off(turns.UNTIL_NONE_WAITS, lambda claimed: finish(claimed.pk))
+    assert Notification.objects.filter(outcome="RECEIVED").count() == 0
+    assert rests == []
+
+
+def test_wake_ups_of_a_flood_leave_time_to_others(db, two_workers, first_turn, rests):
+    (of,) = tenants(1)
+    _held, second, *_further = waiting_rows(of, 3)
+    assert claim() is not None
+    turns.work_off(second, lambda _claimed: pytest.fail("more than its share"))
+    assert rests == [turns.PAUSE_SECONDS]
+
+
 def test_wake_up_is_left_if_the_worker_fails_that_others_counted_on(store, rings, tenant, twin, two_workers):
     def fail(_claim):
         raise ZeroDivisionError
