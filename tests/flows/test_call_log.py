@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.utils import timezone, translation
 
 from telephony.models import Call, FailureReason, Result, State
+from tenants import rule_labels
 from tenants.models import Employee, Tenant, VirtualNumber
 from tenants.transfer_rules import SkipReason
 from tests.conftest import CONTACT, IVAN, NUMBER, PETR
@@ -283,7 +284,7 @@ def test_row_shows_call_result_state_and_reason(client, add, noon):
         expected = (
             (uploaded, ("12:00 Ромашка ← 7999***0001 +74950000001", "Петров Пётр (102)", "1:05", State.UPLOADED.label)),
             (failed, ("0:12", FailureReason.CRM_REFUSED.label)),
-            (skipped, (Result.BUSY.label, State.SKIPPED.label, SkipReason.INTERNAL_OFF.label)),
+            (skipped, (Result.BUSY.label, State.SKIPPED.label, rule_labels.label(SkipReason.INTERNAL_OFF))),
             (collecting, (State.FETCHING_LEGS.label, FailureReason.LEGS_NOT_READY.label)),
         )
         for (text, _state, _result), values in expected:

@@ -7,7 +7,7 @@ import pytest
 
 from connector_project.operations.explain import labels
 from telephony.models import FailureReason
-from tenants.models import TransferRules
+from tenants.models import RuleDraft
 from tenants.transfer_rules import SkipReason
 
 SUPPORT = Path("docs/support.md").read_text(encoding="utf-8")
@@ -24,7 +24,7 @@ WITHOUT_A_RULE = {
 
 @pytest.mark.parametrize("reason", sorted(set(SkipReason) - WITHOUT_A_RULE))
 def test_skip_reason_names_its_setting(reason):
-    assert TransferRules._meta.get_field(labels._RULE_FIELDS[reason])
+    assert RuleDraft._meta.get_field(labels._RULE_FIELDS[reason])
 
 
 @pytest.mark.parametrize("code", sorted({*SkipReason.values, *FailureReason.values} - {""}))
