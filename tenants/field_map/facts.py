@@ -8,68 +8,65 @@ Facts = Mapping[str, Value]  # by Fact; one that is not known is left out
 
 
 class Fact(StrEnum):
-    """What is known of a call. The first ones are known as soon as a phone rings."""
+    """What is known of a call."""
 
     CONTACT = "contact"
     NUMBER = "number"
     STORE = "store"  # of our number, else the account's
     EMPLOYEE = "employee"
     DIRECTION = "direction"
-    CONSTANT = "constant"  # the row's own text
-
     SOURCE = "source"
-    CHANNEL = "channel"
+    SCENARIO = "scenario"
     CAMPAIGN = "campaign"
     UTM_SOURCE = "utm_source"
     UTM_MEDIUM = "utm_medium"
     UTM_CAMPAIGN = "utm_campaign"
     UTM_TERM = "utm_term"
     UTM_CONTENT = "utm_content"
-    SCENARIO = "scenario"
+    TRAFFIC_SOURCE = "traffic_source"
+    CHANNEL = "channel"
     REGION = "region"
-    CLIENT_ID = "client_id"  # the visitor's, as the site's analytics count it
+    YM_CLIENT_ID = "ym_client_id"  # the visitor's, as the site's analytics count it
+    UA_CLIENT_ID = "ua_client_id"
+    CUSTOMER = "customer"  # "known" or "new" to the CRM
+    CONSTANT = "constant"  # the row's own text
 
-    OUTCOME = "outcome"
+    # Known when the call is over.
+    OUTCOME = "outcome"  # "answered" or "missed"
     TALK_SECONDS = "talk_seconds"
     WAIT_SECONDS = "wait_seconds"
     RECORDING = "recording"  # the address that the CRM gets
     TAGS = "tags"
     RATING = "rating"
-    CUSTOMER = "customer"  # "known" or "new" to the CRM
 
 
 class Price(StrEnum):
-    """What it costs to know a fact."""
+    """What it costs to know something of a call, the cheapest first."""
 
-    FREE = "free"  # known from the notification, or by us
-    BY_NUMBER = "by_number"  # static: the hourly synchronisation reads it for each virtual number
-    REPORT = "report"  # a column of UIS's report: points, and the upload waits for the row
-    CRM_REQUEST = "crm_request"  # the CRM is asked once for each call
+    NOTHING = "NOTHING"
+    NOTIFICATION = "NOTIFICATION"  # UIS sends it
+    STATIC = "STATIC"  # of the virtual number: read once an hour, for all calls
+    REPORT = "REPORT"  # points, and a delay: the upload waits for the row
+    KNOWN_CUSTOMER = "KNOWN_CUSTOMER"  # one request to the CRM
 
 
-_OURS = {Fact.STORE, Fact.CONSTANT}
-_NOTIFIED = {
-    *(Fact.CONTACT, Fact.NUMBER, Fact.EMPLOYEE, Fact.DIRECTION, Fact.OUTCOME),
-    *(Fact.TALK_SECONDS, Fact.WAIT_SECONDS, Fact.RECORDING),
-}
-_OF_NUMBER = {
-    *(Fact.CAMPAIGN, Fact.UTM_SOURCE, Fact.UTM_MEDIUM, Fact.UTM_CAMPAIGN, Fact.UTM_TERM, Fact.UTM_CONTENT),
+_PRICES = {
+    Price.NOTHING: {Fact.STORE, Fact.CONSTANT, Fact.RECORDING},
+    Price.STATIC: {Fact.UTM_SOURCE, Fact.UTM_MEDIUM, Fact.UTM_CAMPAIGN, Fact.UTM_TERM, Fact.UTM_CONTENT},
+    Price.REPORT: {Fact.TRAFFIC_SOURCE, Fact.CHANNEL, Fact.YM_CLIENT_ID, Fact.UA_CLIENT_ID},
+    Price.KNOWN_CUSTOMER: {Fact.CUSTOMER},
 }
 _AFTER_THE_CALL = {Fact.OUTCOME, Fact.TALK_SECONDS, Fact.WAIT_SECONDS, Fact.RECORDING, Fact.TAGS, Fact.RATING}
 
 
 def price_of(fact: Fact) -> Price:
     """Return the cheapest way to know a fact."""
-    if fact in _OURS | _NOTIFIED:
-        return Price.FREE
-    if fact == Fact.CUSTOMER:
-        return Price.CRM_REQUEST
-    return Price.BY_NUMBER if fact in _OF_NUMBER else Price.REPORT
+    return next((price for price, facts in _PRICES.items() if fact in facts), Price.NOTIFICATION)
 
 
 def is_known_at_ring(fact: Fact) -> bool:
     """Return whether a pop-up may have it: nothing is asked for while a phone rings."""
-    return price_of(fact) in {Price.FREE, Price.BY_NUMBER} and fact not in _AFTER_THE_CALL
+    return price_of(fact) not in {Price.REPORT, Price.KNOWN_CUSTOMER} and fact not in _AFTER_THE_CALL
 
 
 def shown(value: Value) -> str:

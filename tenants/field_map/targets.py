@@ -53,6 +53,6 @@ _ALL = (
         default=Fact.RECORDING,
     ),
     *(Target(code=f"upload.source.{part}", record=Record.UPLOAD, forms=_TEXT) for part in _SOURCE_PARTS),
-    Target(code="upload.client_id", record=Record.UPLOAD, forms=_SWITCH, facts=(Fact.CLIENT_ID,)),
+    Target(code="upload.client_id", record=Record.UPLOAD, forms=_SWITCH, facts=(Fact.YM_CLIENT_ID, Fact.UA_CLIENT_ID)),
 )
 TARGETS = {target.code: target for target in _ALL}

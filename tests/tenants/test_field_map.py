@@ -22,7 +22,7 @@ FACTS = {
     Fact.CAMPAIGN: "Spring",
     Fact.TAGS: ("new", "vip"),
     Fact.TALK_SECONDS: 61,
-    Fact.CLIENT_ID: "1234.5678",
+    Fact.YM_CLIENT_ID: "1234.5678",
 }
 DEFAULTS = {
     Record.UPLOAD: {
@@ -127,9 +127,9 @@ def test_hash_depends_on_the_tenants_salt_and_tells_nothing():
         ([row("upload.site")], Problem.NO_FACT, 1),
         ([row("upload.phone", "number")], Problem.FACT_NOT_OF_TARGET, 1),
         ([row("popup.campaign", "tags")], Problem.FACT_AFTER_RING, 1),
-        ([row("popup.campaign", "region")], Problem.FACT_AFTER_RING, 1),
+        ([row("popup.campaign", "channel")], Problem.FACT_AFTER_RING, 1),
         ([row("upload.site", "store", form="eval")], Problem.UNKNOWN_FORM, 1),
-        ([row("upload.client_id", "client_id", form="hash")], Problem.FORM_NOT_OF_TARGET, 1),
+        ([row("upload.client_id", "ym_client_id", form="hash")], Problem.FORM_NOT_OF_TARGET, 1),
         ([row("upload.site", "store", form="dictionary")], Problem.NO_ENTRIES, 1),
         ([row("upload.site", "store", entries={"a": "b"})], Problem.NO_ENTRIES, 1),
         ([row("upload.site", "store", form="dictionary", entries={"a": 1})], Problem.NO_ENTRIES, 1),
@@ -162,21 +162,23 @@ def test_map_that_sends_one_kind_of_record_only_is_none_that_sends_nothing():
 
 
 def test_what_a_map_reads_has_its_price():
-    assert FieldMap().prices() == {Price.FREE}
+    assert FieldMap().prices() == {Price.NOTHING, Price.NOTIFICATION}
     read = FieldMap.parse(
         [
             row("upload.source.campaign", "campaign", "utm_campaign"),
             row("upload.source.keyword", "tags", form="leave_out"),
-            row("upload.source.content", "scenario", subject="customer", values=["new"]),
+            row("upload.source.content", "channel", subject="customer", values=["new"]),
         ]
     )
-    assert read.prices() == {Price.FREE, Price.BY_NUMBER, Price.REPORT, Price.CRM_REQUEST}
+    assert read.prices() == {*Price}
     assert Fact.TAGS not in read.needs(Record.UPLOAD)
 
 
 def test_every_fact_has_a_price_and_no_dear_one_is_known_at_a_ring():
     assert {price_of(fact) for fact in Fact} == {*Price}
-    assert all(price_of(fact) in {Price.FREE, Price.BY_NUMBER} for fact in Fact if is_known_at_ring(fact))
+    assert all(
+        price_of(fact) in {Price.NOTHING, Price.NOTIFICATION, Price.STATIC} for fact in Fact if is_known_at_ring(fact)
+    )
 
 
 def one_row(target):
