@@ -12,9 +12,10 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from connector_project.core import http_client
-from connector_project.core.compiled_queries import CompiledUpdate, Placeholders
+from connector_project.core.compiled_queries import CompiledUpdate
 from connector_project.core.compiled_returning import CompiledReturning
 from connector_project.core.jobs import LEASE, stopped_workers, worker_name
+from connector_project.core.placeholders import Placeholders
 from connector_project.core.task_queue import enqueue
 from crm.retailcrm.errors import SYSTEM
 from telephony import task_names

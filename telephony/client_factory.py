@@ -9,9 +9,10 @@ from django.conf import settings
 from django.utils import timezone
 
 from connector_project.core import exchanges, http_client
-from connector_project.core.compiled_queries import CompiledUpdate, Placeholders
+from connector_project.core.compiled_queries import CompiledUpdate
 from connector_project.core.encrypted_fields import UndecryptableText
 from connector_project.core.origins import INVALID, origin
+from connector_project.core.placeholders import Placeholders
 from telephony import api_quota
 from telephony.models import Call, FailureReason
 from telephony.models.choices import UIS_STATES

@@ -25,17 +25,6 @@ from connector_project.core.placeholders import Placeholder, Placeholders, to_dr
 from connector_project.core.prepared_statements import Given, Statement, fetch_all, fetch_one, row_count
 from connector_project.core.row_readers import model_reader
 
-__all__ = [
-    "CompiledExists",
-    "CompiledInsert",
-    "CompiledSelect",
-    "CompiledUpdate",
-    "Placeholders",
-    "QueryStatement",
-    "SelectStatement",
-    "save_columns",
-]
-
 Row = TypeVar("Row")
 
 

@@ -6,7 +6,8 @@ from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models.sql import UpdateQuery
 
-from connector_project.core.compiled_queries import CompiledSelect, Placeholders, QueryStatement, SelectStatement
+from connector_project.core.compiled_queries import CompiledSelect, QueryStatement, SelectStatement
+from connector_project.core.placeholders import Placeholders
 from connector_project.core.row_readers import model_reader
 
 Row = TypeVar("Row", bound=models.Model)

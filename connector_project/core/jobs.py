@@ -12,8 +12,9 @@ from typing import Any, Self, TypeVar
 from django.db import InterfaceError, OperationalError, models
 from django.utils.translation import gettext_lazy as _
 
-from connector_project.core.compiled_queries import CompiledSelect, CompiledUpdate, Placeholders
+from connector_project.core.compiled_queries import CompiledSelect, CompiledUpdate
 from connector_project.core.models import LIVE_FOR, WorkerHeartbeat
+from connector_project.core.placeholders import Placeholders
 from connector_project.core.task_queue import MAX_SWEPT
 from connector_project.core.transactions import is_conflict
 

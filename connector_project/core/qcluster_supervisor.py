@@ -31,7 +31,8 @@ from django_q.queues import Queue
 from django_q.scheduler import scheduler
 
 from connector_project.core import logging
-from connector_project.core.compiled_queries import CompiledExists, Placeholders
+from connector_project.core.compiled_queries import CompiledExists
+from connector_project.core.placeholders import Placeholders
 from connector_project.core.qcluster_stand_ins import Reports, Unreported, forget_result, push_entries
 from connector_project.core.stop_event import StopEvent
 from connector_project.core.task_connection import run_task

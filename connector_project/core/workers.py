@@ -13,9 +13,10 @@ from django.db import connection
 from django.utils import timezone
 
 from connector_project.core import logging, task_queue
-from connector_project.core.compiled_queries import CompiledSelect, CompiledUpdate, Placeholders
+from connector_project.core.compiled_queries import CompiledSelect, CompiledUpdate
 from connector_project.core.jobs import worker_name
 from connector_project.core.models import LIVE_FOR, WorkerHeartbeat
+from connector_project.core.placeholders import Placeholders
 from connector_project.core.task_queue import Queue
 
 QUEUES = task_queue.QUEUES

@@ -10,8 +10,9 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from connector_project.core import rate_limit, sqlite_log, sweeps, workers
-from connector_project.core.compiled_queries import CompiledExists, Placeholders
+from connector_project.core.compiled_queries import CompiledExists
 from connector_project.core.models import PeriodicRound
+from connector_project.core.placeholders import Placeholders
 from connector_project.operations import tasks as operations_tasks
 from crm import popup_ends
 from crm import tasks as crm_tasks

@@ -9,8 +9,9 @@ from typing import Any
 
 from django.db.models import F
 
-from connector_project.core.compiled_queries import CompiledUpdate, Placeholders
+from connector_project.core.compiled_queries import CompiledUpdate
 from connector_project.core.jobs import CLOCKS_APART
+from connector_project.core.placeholders import Placeholders
 from tenants.models import UisConnection
 
 # Five requests in a row, for legs or for rows of the report, then one in this time. Other calls wait for the next sweep

@@ -8,7 +8,8 @@ from typing import Any
 from django.db.models import F, FilteredRelation, Q, TextField
 from django.db.models.functions import Cast
 
-from connector_project.core.compiled_queries import CompiledSelect, Placeholders
+from connector_project.core.compiled_queries import CompiledSelect
+from connector_project.core.placeholders import Placeholders
 from telephony.calls import stored_events
 from telephony.calls.evidence import load
 from telephony.calls.resolution import CallResolution, resolve

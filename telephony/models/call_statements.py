@@ -8,7 +8,8 @@ from django.apps import apps
 from django.db import models
 
 from connector_project.core import jobs
-from connector_project.core.compiled_queries import CompiledInsert, CompiledSelect, CompiledUpdate, Placeholders
+from connector_project.core.compiled_queries import CompiledInsert, CompiledSelect, CompiledUpdate
+from connector_project.core.placeholders import Placeholders
 from telephony.models.choices import State
 from tenants.models import Tenant
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from django.db.models import Exists, Subquery
 
-from connector_project.core.compiled_queries import CompiledSelect, Placeholders
+from connector_project.core.compiled_queries import CompiledSelect
+from connector_project.core.placeholders import Placeholders
 from telephony.models.notification import Notification
 
 _claimed: CompiledSelect[Notification] = CompiledSelect(

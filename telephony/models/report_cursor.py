@@ -9,9 +9,9 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from connector_project.core.choices import Choices
-from connector_project.core.compiled_queries import Placeholders
 from connector_project.core.compiled_returning import CompiledReturning
 from connector_project.core.jobs import LEASE, LeasedJob, LeasedQuerySet, lease_fields, may_be_claimed, worker_name
+from connector_project.core.placeholders import Placeholders
 from tenants.models import Tenant
 
 

@@ -5,7 +5,8 @@ from datetime import date, datetime
 from typing import Any
 
 from connector_project.core import local_dates
-from connector_project.core.compiled_queries import CompiledSelect, Placeholders
+from connector_project.core.compiled_queries import CompiledSelect
+from connector_project.core.placeholders import Placeholders
 from telephony.models import DailyReconciliation
 from telephony.reconciliation import compare
 from tenants import retention

@@ -12,7 +12,8 @@ from django.db import transaction
 from django.db.models import Count, Q
 
 from connector_project.core import local_dates
-from connector_project.core.compiled_queries import CompiledSelect, Placeholders
+from connector_project.core.compiled_queries import CompiledSelect
+from connector_project.core.placeholders import Placeholders
 from telephony.models import Call, DailyReconciliation
 from telephony.models.daily_reconciliation import STATUS_CONDITIONS
 from telephony.uis.types import EndedEvent

@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 from django.db import models, transaction
 
 from connector_project.core import http_client
-from connector_project.core.compiled_queries import CompiledSelect, CompiledUpdate, Placeholders
+from connector_project.core.compiled_queries import CompiledSelect, CompiledUpdate
+from connector_project.core.placeholders import Placeholders
 from connector_project.core.task_queue import enqueue
 from telephony import client_factory, task_names
 from telephony.uis.client import UisClient
