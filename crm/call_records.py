@@ -1,17 +1,35 @@
 """Builds retailCRM call records and call events from our calls and pop-ups."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from connector_project.core import phone_numbers
 from connector_project.core.compiled_queries import CompiledSelect
 from connector_project.core.untrusted_input import parse_id
+from crm import call_facts
 from crm.models import Popup
-from crm.retailcrm.payloads import LONGEST_URL, CallEvent, CallRecord, EventType, Hangup
+from crm.retailcrm.payloads import (
+    LONGEST_URL,
+    CallEvent,
+    CallRecord,
+    Campaign,
+    EventType,
+    Hangup,
+    Source,
+    WebAnalytics,
+)
 from telephony.models import Call
 from telephony.recordings import links
+from tenants.field_map.apply import Applied, applied
+from tenants.field_map.facts import Fact, Value
+from tenants.field_map.targets import Record
 from tenants.models import CrmConnection, VirtualNumber
+
+SOURCE = "source."  # before the parts of the advertising source
+# Columns of the call that stay what they are when it is uploaded; of a recording the kind of its link is kept.
+_OF_THE_CALL = {Fact.CONTACT, Fact.NUMBER, Fact.DIRECTION, Fact.RECORDING}
 
 
 def external_id(session_id: int) -> str:
@@ -26,43 +44,58 @@ def is_ours(external_id: str) -> bool:
 
 
 def event(kind: EventType, popups: Sequence[Popup], *, hangup: Hangup | None = None) -> CallEvent:
-    """Return the event that opens or closes the pop-ups of one call."""
+    """Return the event that opens or closes the pop-ups of one call, with what each was opened with."""
     first = popups[0]
+    campaign = first.filled.get("campaign", "")
     return CallEvent(
         type=kind,
         phone=phone_numbers.e164(first.contact),
         external_id=external_id(first.session_id),
         codes=tuple(popup.code for popup in popups if popup.code),
         user_ids=tuple(popup.crm_user_id for popup in popups if popup.crm_user_id),
-        external_phone=phone_numbers.e164(first.number),
-        site=site(first.tenant.crm, first.number),
+        external_phone=first.filled.get("external_phone", ""),
+        site=first.filled.get("site", ""),
         hangup=hangup,
+        web_analytics=WebAnalytics(campaign=Campaign(name=campaign)) if campaign and hangup is None else None,
     )
 
 
-def records(batch: Sequence[Call], *, now: datetime) -> dict[int, CallRecord]:
+@dataclass(frozen=True)
+class Prepared:
+    """A record, and the facts that the field map has read for it and no column of the call keeps."""
+
+    record: CallRecord
+    facts: Mapping[str, Value]
+
+
+def records(batch: Sequence[Call], *, now: datetime) -> dict[int, Prepared]:
     """Return the record of each call of one tenant by primary key. This issues the recording links in them."""
-    connection, recording_urls = batch[0].tenant.crm, links.addresses(batch, longest=LONGEST_URL, now=now)
-    sites = store_by_number(connection)
-    return {
-        call.pk: _record(
-            call,
-            connection=connection,
-            site=sites.get(call.number, connection.site),
-            recording_url=recording_urls.get(call.pk, ""),
-        )
-        for call in batch
-    }
+    tenant, recording_urls = batch[0].tenant, links.addresses(batch, longest=LONGEST_URL, now=now)
+    sites, salt, field_map = store_by_number(tenant.crm), call_facts.salt_of(tenant), tenant.rules.field_map
+    read = (field_map.needs(Record.UPLOAD) - _OF_THE_CALL) if field_map.rows else frozenset()
+    found = {}
+    for call in batch:
+        store = sites.get(call.number, tenant.crm.site)
+        facts = call_facts.of_call(call, store=store, recording_url=recording_urls.get(call.pk, ""))
+        filled = applied(field_map, Record.UPLOAD, facts, salt=salt)
+        kept = {str(fact): value for fact, value in facts.items() if fact in read}
+        found[call.pk] = Prepared(_record(call, tenant.crm, filled), kept)
+    return found
 
 
-def upload_details(record: CallRecord, known: Collection[str]) -> dict[str, Any]:
-    """Return the details for the call log: what was sent, with which link, and whether the CRM had it already."""
+def upload_details(prepared: Prepared, known: Collection[str]) -> dict[str, Any]:
+    """Return the details for the call log: what was sent, with which link, and whether the CRM had it already.
+
+    With them, the version of the rules and the call's own columns the record can be made again.
+    """
+    record = prepared.record
     details: dict[str, Any] = {
         "result": record.result,
         "code": record.code,
         "user": record.user_id,
         "site": record.site,
         "link": links.kind_of(record.recording_url) if record.recording_url else None,
+        "facts": prepared.facts,
     }
     return {name: value for name, value in details.items() if value} | {"known": record.external_id in known}
 
@@ -87,19 +120,26 @@ def site(connection: CrmConnection, number: str) -> str:
     return store_by_number(connection).get(number, connection.site)
 
 
-def _record(call: Call, *, connection: CrmConnection, site: str, recording_url: str) -> CallRecord:
-    employee = call.employee
+def _record(call: Call, connection: CrmConnection, filled: Applied) -> CallRecord:
+    employee, values = call.employee, filled.values
     return CallRecord(
         external_id=external_id(call.session_id),
         started_at=call.started_at,
         direction=call.direction,
-        phone=phone_numbers.e164(call.contact),
+        phone=values["phone"],
         result=call.result,
         talk_seconds=call.talk_seconds,
         wait_seconds=call.wait_seconds,
         code="" if call.crm_user_id else connection.code_of(employee),
         user_id=call.crm_user_id or (employee.crm_user_id if employee else None),
-        external_phone=phone_numbers.e164(call.number),
-        site=site,
-        recording_url=recording_url,
+        external_phone=values.get("external_phone", ""),
+        site=values.get("site", ""),
+        recording_url=values.get("recording_url", ""),
+        source=_source(values),
+        client_id=values.get("client_id", ""),
     )
+
+
+def _source(values: Mapping[str, str]) -> Source | None:
+    parts = {name.removeprefix(SOURCE): value for name, value in values.items() if name.startswith(SOURCE)}
+    return Source(**parts) if parts else None

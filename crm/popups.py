@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from connector_project.core import http_client
 from connector_project.core.compiled_queries import save_columns
-from crm import call_records, client_factory, popup_closing, popup_ends
+from crm import call_facts, call_records, client_factory, popup_closing, popup_ends
 from crm.models import Popup
 from crm.models.popup import CLOSE_WITHIN
 from crm.popup_statements import NEW, SHOWN
@@ -23,6 +23,8 @@ from telephony.models import Notification, notification_statements
 from telephony.models.notification import POPUP_TTL
 from telephony.uis.types import AnsweredEvent, CallEvent, EndedEvent, Event, RingingEvent
 from telephony.webhooks.process import DONE, Done, Dropped, Outcome
+from tenants.field_map.apply import applied
+from tenants.field_map.targets import Record
 from tenants.models import Employee, Tenant
 from tenants.rules import POPUP_FIELDS
 from tenants.rules import PopupChoice as Choice
@@ -164,6 +166,7 @@ def _create(
         "crm_user_id": employee.crm_user_id,
         "state": State.OPENING,
         "rule_version": tenant.current_version,
+        "filled": _filled(tenant, employee, call),
         "ringing_at": at,
         "received_at": received_at,
         "sent_at": now,
@@ -176,6 +179,14 @@ def _create(
     closed = Popup.objects.filter(**key, state__in=[State.CLOSED, State.FAILED])
     is_ours = closed.update(**values, hangup="", closed_at=None, close_by=None, closing_until=None) == 1
     return Popup.objects.select_related("employee", "tenant__crm").get(**key) if is_ours else None
+
+
+def _filled(tenant: Tenant, employee: Employee, call: RuleInput) -> dict[str, str]:
+    """Return what the field map fills in a pop-up, without the phone, which is the contact."""
+    store = call_records.site(tenant.crm, call.number)
+    facts = call_facts.of_ring(call.contact, call.number, employee, direction=call.direction, store=store)
+    filled = applied(tenant.rules.field_map, Record.POPUP, facts, salt="")
+    return {name: value for name, value in filled.values.items() if name != "phone"}
 
 
 def _send(popup: Popup, *, now: datetime) -> Outcome:

@@ -10,9 +10,9 @@ from structlog.contextvars import bind_contextvars
 
 from connector_project.core import http_client, phone_numbers, task_queue
 from crm import call_records, client_factory
+from crm.call_records import Prepared
 from crm.retailcrm import errors
 from crm.retailcrm.client import LARGEST_UPLOAD, MANAGER_RIGHT
-from crm.retailcrm.payloads import CallRecord
 from crm.retailcrm.types import UploadAnswer
 from telephony import outgoing_requests
 from telephony.calls import steps
@@ -62,6 +62,8 @@ def upload(batch: Sequence[Call], *, now: datetime) -> None:
         current = steps.skip_expired(batch, before=window, now=now)
     if any(call.import_choice for call in current):
         current = _without_left_out(tenant, current, now=now)
+    if tenant.rules.field_map.rows:
+        current = _without_skipped(tenant, current, now=now)
     records, broken = steps.prepare(current, functools.partial(call_records.records, now=now))
     if broken:
         steps.finish(broken, Step.UPLOAD, started=time.monotonic(), now=now)
@@ -76,6 +78,15 @@ def _without_left_out(tenant: Tenant, batch: Sequence[Call], *, now: datetime) -
     """Skip the imported calls that the choice of their import leaves out by now; return the others."""
     left_out = import_choice.find_left_out(tenant, batch)
     skipped = Moved(state=State.SKIPPED, changes={"skip_reason": SkipReason.NOT_IMPORTED})
+    steps.finish([(call, skipped) for call in left_out], Step.UPLOAD, started=time.monotonic(), now=now)
+    return [call for call in batch if call not in left_out]
+
+
+def _without_skipped(tenant: Tenant, batch: Sequence[Call], *, now: datetime) -> list[Call]:
+    """Skip the calls that the field map leaves out, by what is known of them now; return the others."""
+    field_map = SkipReason.FIELD_MAP
+    left_out = [call for call in batch if call.skipping_rule(tenant.rule_set, now=now) == field_map]
+    skipped = Moved(state=State.SKIPPED, changes={"skip_reason": field_map})
     steps.finish([(call, skipped) for call in left_out], Step.UPLOAD, started=time.monotonic(), now=now)
     return [call for call in batch if call not in left_out]
 
@@ -131,9 +142,7 @@ def _find_owner(tenant: Tenant, call: Call, *, now: datetime) -> Outcome:
     return Moved(state=State.READY, changes={"crm_user_id": manager.user_id if manager else None})
 
 
-def _upload(
-    batch: Sequence[Call], records: Mapping[int, CallRecord], *, is_repeat: bool = False, now: datetime
-) -> None:
+def _upload(batch: Sequence[Call], records: Mapping[int, Prepared], *, is_repeat: bool = False, now: datetime) -> None:
     """Upload a batch, and store the outcome of each call.
 
     One bad call fails a whole batch, and of a batch that the CRM took in part it does not say which calls it lacks:
@@ -141,7 +150,7 @@ def _upload(
     """
     started, tenant = time.monotonic(), batch[0].tenant
     try:
-        answer = client_factory.crm_client(tenant.crm).upload_calls([records[call.pk] for call in batch])
+        answer = client_factory.crm_client(tenant.crm).upload_calls([records[call.pk].record for call in batch])
     except http_client.RemoteError as exc:
         if isinstance(exc, http_client.RemoteRejected) and len(batch) > 1:
             return _upload_in_halves(batch, records, is_repeat=is_repeat, now=now)
@@ -159,18 +168,18 @@ def _upload(
     return _finish(left, refusal, records, (), started=started, now=now)
 
 
-def _not_taken(batch: Sequence[Call], records: Mapping[int, CallRecord], answer: UploadAnswer) -> list[Call]:
+def _not_taken(batch: Sequence[Call], records: Mapping[int, Prepared], answer: UploadAnswer) -> list[Call]:
     """Return the calls of an uploaded batch that the answer does not show to be in the CRM.
 
     It counts the calls it stored, and names those it had before. A count that cannot be, or none, shows nothing; one
     of all calls includes those named.
     """
-    unnamed = [call for call in batch if records[call.pk].external_id not in answer.duplicates]
+    unnamed = [call for call in batch if records[call.pk].record.external_id not in answer.duplicates]
     return [] if answer.processed in {len(unnamed), len(batch)} else unnamed
 
 
 def _upload_in_halves(
-    batch: Sequence[Call], records: Mapping[int, CallRecord], *, is_repeat: bool, now: datetime
+    batch: Sequence[Call], records: Mapping[int, Prepared], *, is_repeat: bool, now: datetime
 ) -> None:
     """Upload each half of a batch, unless the CRM has stopped answering; of one call, that call."""
     middle = len(batch) // 2
@@ -182,7 +191,7 @@ def _upload_in_halves(
 def _finish(
     batch: Sequence[Call],
     outcome: Outcome,
-    records: Mapping[int, CallRecord],
+    records: Mapping[int, Prepared],
     known: Collection[str],
     *,
     started: float,

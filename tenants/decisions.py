@@ -9,38 +9,30 @@ from dataclasses import dataclass, field
 from tenants.field_map.apply import Applied, applied
 from tenants.field_map.facts import Facts
 from tenants.field_map.targets import Record
-from tenants.rules import Rules
 from tenants.transfer_rules import RuleInput, RuleSet, SkipReason
 
 
 @dataclass(frozen=True, kw_only=True)
 class Intended:
-    """The record that the rules want to be sent: its fields and how they came by their values; or why there is none."""
+    """The record that the rules want to be sent: its fields, and how each came by its value; or why there is none."""
 
     skip_reason: SkipReason | None = None
     record: Applied = field(default_factory=Applied)
 
     @property
     def fields(self) -> Mapping[str, str]:
-        return {} if self.skip_reason else self.record.values
+        return self.record.values
 
 
-def upload_of(call: RuleInput, facts: Facts, rules: Rules, rule_set: RuleSet, *, salt: str) -> Intended:
+def upload_of(call: RuleInput, facts: Facts, rules: RuleSet, *, salt: str) -> Intended:
     """Return what is to be uploaded of a finished call."""
-    if reason := rule_set.upload_skip_reason(call):
+    if reason := rules.upload_skip_reason(call):
         return Intended(skip_reason=reason)
-    return _mapped(rules, Record.UPLOAD, facts, salt=salt)
+    return Intended(record=applied(rules.field_map, Record.UPLOAD, facts, salt=salt))
 
 
-def popup_of(
-    call: RuleInput, facts: Facts, rules: Rules, rule_set: RuleSet, *, shows: bool | None = None, salt: str
-) -> Intended:
+def popup_of(call: RuleInput, facts: Facts, rules: RuleSet, *, shows: bool | None = None, salt: str) -> Intended:
     """Return the pop-up of a ringing phone; `shows` is the employee's own choice, None if they have made none."""
-    if reason := rule_set.popup_skip_reason(call, shows=shows):
+    if reason := rules.popup_skip_reason(call, shows=shows):
         return Intended(skip_reason=reason)
-    return _mapped(rules, Record.POPUP, facts, salt=salt)
-
-
-def _mapped(rules: Rules, record: Record, facts: Facts, *, salt: str) -> Intended:
-    found = applied(rules.field_map, record, facts, salt=salt)
-    return Intended(skip_reason=SkipReason.FIELD_MAP if found.is_left_out else None, record=found)
+    return Intended(record=applied(rules.field_map, Record.POPUP, facts, salt=salt))

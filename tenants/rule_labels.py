@@ -24,6 +24,7 @@ SKIP_REASONS: Mapping[SkipReason, Text] = {
     SkipReason.NOT_IMPORTED: _("the import of past calls was started without calls of this kind"),
     SkipReason.ERASED: _("the number was erased at the request of its owner"),
     SkipReason.POPUP_OFF: _("pop-ups are off for this direction or this employee"),
+    SkipReason.FIELD_MAP: _("the field map leaves such calls out"),
 }
 FILTERS: Mapping[Filter, Text] = {
     Filter.ALL: _("all"),

@@ -9,10 +9,21 @@ from dataclasses import fields
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, StrictBool, StrictInt, StringConstraints, TypeAdapter, ValidationError
+from pydantic import (
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    StrictBool,
+    StrictInt,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+)
 from pydantic.dataclasses import dataclass
 
 from tenants import contact_list
+from tenants.field_map.rows import FieldMap
 from tenants.transfer_rules import Filter, RuleSet, Selection
 
 SCHEMA = 1
@@ -59,6 +70,11 @@ POPUP_FIELDS = {"in": "popup_incoming", "out": "popup_outgoing"}  # by direction
 _Status = Annotated[str, StringConstraints(strict=True, max_length=40)]
 _Entry = Annotated[str, StringConstraints(strict=True, min_length=1, max_length=100)]
 _Small = Annotated[StrictInt, Field(ge=0, le=LARGEST_SMALL)]
+_FieldMap = Annotated[
+    FieldMap,
+    PlainValidator(lambda raw: raw if isinstance(raw, FieldMap) else FieldMap.parse(raw)),
+    PlainSerializer(FieldMap.dump),
+]
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -88,6 +104,7 @@ class Rules:
     status_busy: _Status = "do_not_disturb"
     status_dinner: _Status = "break"
     status_break: _Status = "break"
+    field_map: _FieldMap = Field(default_factory=FieldMap)
 
     def rule_set(self, token_of: Callable[[str], str]) -> RuleSet:
         """Return what decides about calls and pop-ups; `token_of` returns what stands for an erased number."""
@@ -101,6 +118,7 @@ class Rules:
             numbers=_selection(self.number_filter, self.numbers),
             employees=_selection(self.employee_filter, self.employees),
             contacts=(self.contact_filter, contacts if self.contact_filter != Filter.ALL else frozenset()),
+            field_map=self.field_map,
         )
 
     def uis_status(self, crm_status: str) -> str:

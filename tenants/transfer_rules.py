@@ -1,10 +1,13 @@
 """Evaluates a tenant's transfer rules: which calls and pop-ups are skipped. Pure, without Django."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from tenants import contact_list
+from tenants.field_map.facts import Fact, Facts
+from tenants.field_map.rows import FieldMap
+from tenants.field_map.targets import Record
 
 
 class SkipReason(StrEnum):
@@ -23,6 +26,7 @@ class SkipReason(StrEnum):
     NOT_IMPORTED = "NOT_IMPORTED"
     ERASED = "ERASED"
     POPUP_OFF = "POPUP_OFF"
+    FIELD_MAP = "FIELD_MAP"
 
 
 # The tenant's own lists: calls they filter out count nowhere, whatever their result.
@@ -51,6 +55,20 @@ class RuleInput:
     number: str
     employees: tuple[int, ...] = ()
     is_too_old: bool = False
+    source: str = ""
+    customer: str = ""  # "known" or "new"; "" if the CRM was not asked
+
+    @property
+    def conditions(self) -> Facts:
+        """What conditions of a field map may ask about."""
+        told = {
+            Fact.DIRECTION: self.direction,
+            Fact.OUTCOME: "answered" if self.is_answered else "missed",
+            Fact.NUMBER: self.number,
+            Fact.SOURCE: self.source,
+            Fact.CUSTOMER: self.customer,
+        }
+        return {fact: value for fact, value in told.items() if value}
 
 
 @dataclass(frozen=True)
@@ -65,12 +83,13 @@ class RuleSet:
     numbers: Selection
     employees: Selection
     contacts: Selection
+    field_map: FieldMap = field(default_factory=FieldMap)
 
     def upload_skip_reason(self, call: RuleInput) -> SkipReason | None:
         """Return the rule that skips the upload of this finished call, if any."""
         if call.is_too_old:  # First: other properties of such a call may be unknown yet.
             return SkipReason.EXPIRED
-        return self._by_kind(call) or self._by_lists(call)
+        return self._by_kind(call) or self._by_lists(call) or self._by_map(Record.UPLOAD, call)
 
     def popup_skip_reason(self, call: RuleInput, *, shows: bool | None = None) -> SkipReason | None:
         """Return the rule that skips the pop-up of this call, if any; `shows` is the employee's own choice.
@@ -80,7 +99,9 @@ class RuleSet:
         if call.is_internal:
             return SkipReason.INTERNAL_OFF
         is_shown = self.shows[call.direction] if shows is None else shows
-        return self._by_lists(call) if is_shown else SkipReason.POPUP_OFF
+        if not is_shown:
+            return SkipReason.POPUP_OFF
+        return self._by_lists(call) or self._by_map(Record.POPUP, call)
 
     def list_skip_reason(self, call: RuleInput) -> SkipReason | None:
         """Return the list that filters out this call everywhere, if any."""
@@ -100,6 +121,9 @@ class RuleSet:
         if call.is_answered:
             return None if self.uploads_answered else SkipReason.ANSWERED_OFF
         return None if self.uploads_missed else SkipReason.MISSED_OFF
+
+    def _by_map(self, record: Record, call: RuleInput) -> SkipReason | None:
+        return SkipReason.FIELD_MAP if self.field_map.leaves_out(record, call.conditions) else None
 
     def _by_lists(self, call: RuleInput) -> SkipReason | None:
         return self.list_skip_reason(call) if call.contact else SkipReason.HIDDEN_NUMBER

@@ -79,6 +79,8 @@ class Popup(models.Model):
     closing_until = models.DateTimeField(null=True, editable=False)  # by the task that closes it now
 
     rule_version = RuleVersionField()  # by which it was opened last
+    # What the field map filled, without the phone: the end of the call is told with the same.
+    filled = models.JSONField(default=dict, editable=False)
 
     objects = PopupQuerySet.as_manager()
 

@@ -48,6 +48,28 @@ class Request(BaseModel):
         return self.model_dump(mode="json", by_alias=True, exclude_defaults=True, context=zone)
 
 
+class Campaign(Request):
+    """An advertising campaign."""
+
+    name: str
+
+
+class WebAnalytics(Request):
+    """Where a caller comes from."""
+
+    campaign: Campaign
+
+
+class Source(Request):
+    """The advertising source of a call."""
+
+    source: str = ""
+    medium: str = ""
+    campaign: str = ""
+    keyword: str = ""
+    content: str = ""
+
+
 class CallEvent(Request):
     """Opens or closes a pop-up, for the named users only."""
 
@@ -59,6 +81,7 @@ class CallEvent(Request):
     external_phone: str = ""
     site: str = ""
     hangup: Hangup | None = Field(default=None, serialization_alias="hangupStatus")
+    web_analytics: WebAnalytics | None = Field(default=None, serialization_alias="webAnalyticsData")
 
 
 class CallRecord(Request):
@@ -78,6 +101,8 @@ class CallRecord(Request):
     recording_url: Annotated[str, AfterValidator(lambda url: url if len(url) <= LONGEST_URL else "")] = Field(
         default="", serialization_alias="recordUrl"
     )
+    source: Source | None = None
+    client_id: str = ""  # the visitor's, of the shop's web analytics
 
     @field_serializer("started_at")
     def _in_local_time(self, started_at: datetime, info: SerializationInfo[ZoneInfo | None]) -> str:

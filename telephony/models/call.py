@@ -167,6 +167,7 @@ class Call(RetriedJob):
             number=self.number,
             employees=owner or tuple(self.rung_employee_ids),
             is_too_old=self.is_expired(now=now),
+            source=self.source,
         )
         return rules.upload_skip_reason(rule_input)
 

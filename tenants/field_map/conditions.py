@@ -38,7 +38,7 @@ VALUES: Mapping[Subject, tuple[str, ...] | None] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Condition:
-    """Holds if the fact is one of `values`; a fact that is not known is none of them."""
+    """Holds if the fact is one of `values`, numbers without plus; a fact that is not known is none of them."""
 
     subject: Subject = Subject.ALWAYS
     values: tuple[str, ...] = ()
@@ -47,7 +47,7 @@ class Condition:
         if self.subject == Subject.ALWAYS:
             return True
         known = facts.get(_FACTS[self.subject])
-        return known is not None and shown(known) in self.values
+        return known is not None and shown(known).lstrip("+") in self.values
 
     @property
     def fact(self) -> Fact | None:

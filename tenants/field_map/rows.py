@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any, Self
 
 from tenants.field_map.conditions import ALWAYS, Condition, Subject, is_possible
-from tenants.field_map.facts import Fact, Price, is_known_at_ring, price_of
+from tenants.field_map.facts import Fact, Facts, Price, is_known_at_ring, price_of
 from tenants.field_map.targets import TARGETS, Record, Target
 from tenants.field_map.transformations import AS_IT_IS, Kind, Transformation
 
@@ -106,6 +106,18 @@ class FieldMap:
             if row.condition == ALWAYS:
                 return True
         return False
+
+    def leaves_out(self, record: Record, facts: Facts) -> bool:
+        """Return whether the record of a call is not sent; only what conditions ask about must be known."""
+        phone = f"{record}.phone"
+        deciding = (row for row in self.rows if row.target == phone and row.condition.holds(facts))
+        first = next(deciding, None)
+        return first is not None and first.transformation.kind == Kind.LEAVE_THE_RECORD_OUT
+
+    @functools.cached_property
+    def hashes(self) -> bool:
+        """Whether a tenant's salt is needed."""
+        return any(row.transformation.kind == Kind.HASH for row in self.rows)
 
     def needs(self, record: Record) -> frozenset[Fact]:
         """Return the facts that may be read for a record."""

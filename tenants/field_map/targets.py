@@ -33,13 +33,18 @@ _TEXT = (Kind.PASS, Kind.LEAVE_OUT, Kind.MASK_MIDDLE, Kind.LAST_FOUR, Kind.HASH,
 _CODE = (Kind.PASS, Kind.LEAVE_OUT, Kind.DICTIONARY)
 _PHONE = (Kind.PASS, Kind.LEAVE_THE_RECORD_OUT)
 _SWITCH = (Kind.PASS, Kind.LEAVE_OUT)
+# Nothing of a person: what was sent with a pop-up is stored with it.
+_ADVERTISING = (
+    *(Fact.CAMPAIGN, Fact.SOURCE, Fact.SCENARIO, Fact.CONSTANT),
+    *(Fact.UTM_SOURCE, Fact.UTM_MEDIUM, Fact.UTM_CAMPAIGN, Fact.UTM_TERM, Fact.UTM_CONTENT),
+)
 _SOURCE_PARTS = ("source", "medium", "campaign", "keyword", "content")
 
 _ALL = (
     Target(code="popup.phone", record=Record.POPUP, forms=_PHONE, facts=(Fact.CONTACT,), default=Fact.CONTACT),
     Target(code="popup.external_phone", record=Record.POPUP, forms=_SWITCH, facts=(Fact.NUMBER,), default=Fact.NUMBER),
     Target(code="popup.site", record=Record.POPUP, forms=_CODE, default=Fact.STORE),
-    Target(code="popup.campaign", record=Record.POPUP, forms=_TEXT),
+    Target(code="popup.campaign", record=Record.POPUP, forms=_CODE, facts=_ADVERTISING),
     Target(code="upload.phone", record=Record.UPLOAD, forms=_PHONE, facts=(Fact.CONTACT,), default=Fact.CONTACT),
     Target(
         code="upload.external_phone", record=Record.UPLOAD, forms=_SWITCH, facts=(Fact.NUMBER,), default=Fact.NUMBER

@@ -11,7 +11,7 @@ from tenants import contact_list, rule_labels
 from tenants.models.directory import Employee, VirtualNumber
 from tenants.models.rule_version import RuleVersion
 from tenants.models.tenant import Tenant
-from tenants.rules import LISTS, NAMES, MissedOwner, Owner, PopupChoice, RecordingKind, Rules, StatusSync
+from tenants.rules import LISTS, NAMES, MissedOwner, Owner, PopupChoice, RecordingKind, Rules, StatusSync, dumps
 from tenants.transfer_rules import Filter
 
 PRESENT = {"numbers": models.Q(is_active=True), "employees": models.Q(is_dismissed=False)}  # those that UIS still has
@@ -78,6 +78,7 @@ class RuleDraft(models.Model):
     status_busy = models.CharField(_("“busy” in UIS"), max_length=40, default="do_not_disturb")
     status_dinner = models.CharField(_("“dinner” in UIS"), max_length=40, default="break")
     status_break = models.CharField(_("“break” in UIS"), max_length=40, default="break")
+    field_map = models.JSONField(_("field map"), default=list, blank=True)  # the rows of tenants.field_map
 
     based_on = models.ForeignKey(
         RuleVersion, models.RESTRICT, related_name="+", db_index=False, editable=False, verbose_name=_("based on")
@@ -112,10 +113,10 @@ class RuleDraft(models.Model):
 
     def take(self, version: RuleVersion) -> None:
         """Become a version, on which the next draft is based, and save."""
-        rules = version.value
+        rules, stored = version.value, dumps(version.value)
         for name in NAMES:
             if name not in LISTS.values():
-                setattr(self, name, getattr(rules, name))
+                setattr(self, name, stored[name])
         self.contacts = "\n".join(contact_list.shown(entry) for entry in rules.contacts)
         self.based_on, self.edited_by, self.edited_at = version, None, None
         self.save()

@@ -66,7 +66,8 @@ def _erased_snapshot(before: str, number: Number) -> str:
 def _erased_rules(before: dict[str, Any], number: Number) -> dict[str, Any]:
     """Return the rules with the token in place of the number: the list goes on to recognise it."""
     lists = {name: {erase_list(entry, number) for entry in before[name]} for name in ("numbers", "contacts")}
-    return before | {name: sorted(entries) for name, entries in lists.items()}
+    rest = {"field_map": erase_json(before["field_map"], number)}
+    return before | rest | {name: sorted(entries) for name, entries in lists.items()}
 
 
 _SPECIAL: Mapping[tuple[str, str], Callable[[Any, Number], Any]] = {

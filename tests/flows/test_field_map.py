@@ -1,0 +1,92 @@
+"""What goes with a call into the CRM, by the published field map of the client."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+
+from crm.models import Popup
+from telephony.models import Call
+from tests.conftest import CONTACT, IVAN, NUMBER
+from tests.rules import publish_rules
+
+
+def row(target, *facts, **more):
+    return {"target": target, "facts": list(facts), **more}
+
+
+@pytest.fixture
+def missed(pbx):
+    return pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN])
+
+
+def test_fields_are_filled_by_the_rows(notify, crm, missed, tenant, twin, twin_crm, twin_pbx):
+    rows = [
+        row("upload.source.source", "constant", constant="phone"),
+        row("upload.source.campaign", "number", form="dictionary", entries={f"+{NUMBER}": "Spring"}),
+        row("upload.source.content", "contact", form="last_four"),
+        row("upload.source.keyword", "contact", form="hash"),
+        row("upload.external_phone", "number", form="leave_out", subject="outcome", values=["missed"]),
+    ]
+    publish_rules(tenant, field_map=rows)
+    notify(missed.notification("call_end"))
+    (sent,) = crm.calls
+    keyword = sent["source"].pop("keyword")
+    assert sent["source"] == {"source": "phone", "campaign": "Spring", "content": CONTACT[-4:]}
+    assert len(keyword) == 32
+    assert CONTACT not in keyword
+    assert "externalPhone" not in sent
+    assert sent["phone"] == f"+{CONTACT}"
+
+
+def test_another_clients_records_stay_as_they_were(notify, client, run_queue, crm, twin_crm, twin_pbx, tenant, twin):
+    publish_rules(tenant, field_map=[row("upload.source.source", "constant", constant="phone")])
+    call = twin_pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN])
+    client.post(f"/hooks/uis/{twin.uis.hook}/", call.notification("call_end"), content_type="application/json")
+    run_queue()
+    (sent,) = twin_crm.calls
+    assert "source" not in sent
+    assert crm.calls == []
+
+
+def test_record_that_the_map_leaves_out_is_skipped_with_its_reason(notify, crm, missed, tenant):
+    rows = [row("upload.phone", "contact", form="leave_the_record_out", subject="number", values=[NUMBER])]
+    publish_rules(tenant, field_map=rows)
+    notify(missed.notification("call_end"))
+    call = Call.objects.get()
+    assert (call.state, call.skip_reason, call.rule_version.number) == (Call.State.SKIPPED, "FIELD_MAP", 2)
+    assert crm.calls == []
+
+
+def test_map_published_while_a_call_waits_for_its_upload_decides(notify, crm, missed, tenant, later):
+    notify(missed.notification("call_end"), works=False)
+    rows = [row("upload.phone", "contact", form="leave_the_record_out")]
+    publish_rules(tenant, field_map=rows)
+    later(timedelta(minutes=2))
+    assert crm.calls == []
+    assert Call.objects.get().rule_version.number == 2
+
+
+def test_popup_is_opened_and_closed_with_what_the_map_fills(notify, crm, missed, tenant):
+    rows = [
+        row("popup.campaign", "constant", constant="Spring", subject="number", values=[NUMBER]),
+        row("popup.external_phone", "number", form="leave_out"),
+    ]
+    publish_rules(tenant, field_map=rows)
+    notify(missed.notification("waiting", employee_id=IVAN, at=timezone.now()))
+    publish_rules(tenant, field_map=[])
+    notify(missed.notification("call_end"))
+    opened, closed = crm.events
+    assert opened["webAnalyticsData"] == {"campaign": {"name": "Spring"}}
+    assert ("externalPhone" in opened, "externalPhone" in closed, "webAnalyticsData" in closed) == (False, False, False)
+    assert opened.get("site") == closed.get("site")
+
+
+def test_popups_that_the_map_leaves_out_are_not_shown(notify, crm, missed, tenant):
+    rows = [row("popup.phone", "contact", form="leave_the_record_out", subject="direction", values=["in"])]
+    publish_rules(tenant, field_map=rows)
+    notify(missed.notification("waiting", employee_id=IVAN, at=timezone.now()))
+    assert crm.events == []
+    assert not Popup.objects.exists()
+    (stored,) = tenant.notifications.all()
+    assert (stored.outcome, stored.reason, stored.detail.split(":")[0]) == ("DROPPED", "RULE", "FIELD_MAP")
