@@ -8,9 +8,11 @@ from typing import Any
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
-from tenants import audit, contact_list, permissions
+from tenants import audit, contact_list, field_map_labels, permissions
 from tenants.models import Employee, RuleDraft, Tenant
 from tenants.rules import LISTS, NAMES, Rules
+
+FIELD_MAP = "field_map"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +27,7 @@ class Difference:
     removed: Sequence[str] = ()
 
     def __str__(self) -> str:
-        if self.name not in LISTS.values():
+        if self.name not in {*LISTS.values(), FIELD_MAP}:
             return _("“%(label)s”: %(old)s → %(new)s") % {"label": self.label, "old": self.old, "new": self.new}
         parts = ((_("added: %(entries)s"), self.added), (_("removed: %(entries)s"), self.removed))
         changes = "; ".join(text % {"entries": ", ".join(entries)} for text, entries in parts if entries)
@@ -56,6 +58,9 @@ def entries(name: str, rules: Rules, *, people: Mapping[int, str], sees_numbers:
 def _difference(name: str, before: Rules, after: Rules, *, people: Mapping[int, str], sees_numbers: bool) -> Difference:
     field: Any = RuleDraft._meta.get_field(name)
     label, old, new = capfirst(str(field.verbose_name)), getattr(before, name), getattr(after, name)
+    if name == FIELD_MAP:
+        gained_rows, lost_rows = field_map_labels.added_and_removed(old.rows, new.rows)
+        return Difference(name=name, label=label, added=gained_rows, removed=lost_rows)
     if name not in LISTS.values():
         texts = (audit.describe_value(field, value) or "–" for value in (old, new))
         return Difference(name=name, label=label, old=next(texts), new=next(texts))
