@@ -1,6 +1,7 @@
 """A field map is told in words: nothing of the closed lists is without a name."""
 
 import pytest
+from django.utils import translation
 
 from tenants import field_map_labels
 from tenants.field_map.conditions import VALUES, Subject
@@ -8,6 +9,12 @@ from tenants.field_map.facts import Fact, Price
 from tenants.field_map.rows import FieldMap, FieldMapError, Problem
 from tenants.field_map.targets import TARGETS
 from tenants.field_map.transformations import Kind
+
+
+@pytest.fixture(autouse=True)
+def english():
+    with translation.override("en"):
+        yield
 
 
 @pytest.mark.parametrize(
