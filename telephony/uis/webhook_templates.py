@@ -86,19 +86,22 @@ _TEMPLATES: Mapping[Event, _Template] = {
     Event.CALL_END: _Template(
         Title("Завершение звонка", "Call finished"),
         "notification_time virtual_phone_number external_id contact_phone_number employee_id call_source direction "
-        "is_lost call_session_id start_time talk_time_duration total_time_duration wait_time_duration",
+        "is_lost call_session_id start_time talk_time_duration total_time_duration wait_time_duration scenario_name "
+        "tag_names cpn_region_name",
         required="contact_phone_number talk_time_duration",
         recommended="notification_time virtual_phone_number direction",
     ),
     Event.LOST_CALL: _Template(
         Title("Потерянный звонок", "Lost call"),
-        "notification_time virtual_phone_number contact_phone_number call_session_id wait_time_duration employee_ids",
+        "notification_time virtual_phone_number contact_phone_number call_session_id scenario_name wait_time_duration "
+        "employee_ids",
         required="contact_phone_number",
         recommended="notification_time virtual_phone_number",
     ),
     Event.RECORDED: _Template(
         Title("Записанный разговор", "Call recording completed"),
-        "notification_time virtual_phone_number contact_phone_number call_session_id employee_id file_link",
+        "notification_time virtual_phone_number contact_phone_number call_session_id scenario_name employee_id file_link "
+        "tag_names",
         required="file_link",
     ),
 }

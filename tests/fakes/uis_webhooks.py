@@ -9,6 +9,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from tests.fakes import uis_attribution
+
 if TYPE_CHECKING:
     from tests.fakes.uis_session import Leg, Session
 
@@ -144,7 +146,7 @@ class FakeNotification:
             "call_source": session.source,
             "direction": session.direction,
             "start_time": session.account.stamp(session.started_at),
-            "tag_names": [] if self.event == "recorded" else None,
+            **uis_attribution.macros(session, event=self.event),
         }
         return values | self._durations() | self._employee() | self._record()
 

@@ -1,0 +1,28 @@
+"""What is known of all calls to a virtual number: the campaign that it belongs to, and the campaign's UTM marks. Pure."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from telephony.uis import attribution
+from telephony.uis.call_facts import Fact
+from telephony.uis.data_api import Listing
+from telephony.uis.numbers import Campaign, UisNumber
+
+
+def of_number(
+    number: UisNumber, campaigns: Listing[Campaign] | None, *, stored: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """Return it by UIS's answers; what they do not tell stays as it is stored.
+
+    UTM marks stay with their campaign while `get.campaigns` is denied, fails or lacks rows.
+    """
+    if number.static_campaigns is None:
+        return stored
+    known = {row.campaign_id: row.columns for row in campaigns.rows} if campaigns else {}
+    told = attribution.of_campaigns(
+        {"campaign_name": one.campaign_name, **known.get(one.campaign_id, {})} for one in number.static_campaigns
+    )
+    is_whole = campaigns is not None and campaigns.is_complete
+    is_lacking = not is_whole and any(one.campaign_id not in known for one in number.static_campaigns)
+    is_same = Fact.CAMPAIGN in told and told[Fact.CAMPAIGN] == stored.get(Fact.CAMPAIGN)
+    return {**stored, **told} if is_lacking and is_same else told
