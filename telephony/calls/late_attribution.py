@@ -34,9 +34,7 @@ def _store(pks: Sequence[int], reported: Mapping[int, EndedEvent], *, now: datet
     before = {call.pk: attribution.columns_of(call) for call in rows}
     changed = [call for call in rows if _note(call, reported, now=now)]
     names = [
-        name
-        for name in attribution.FIELDS
-        if any(getattr(call, name) != before[call.pk][name] for call in changed)
+        name for name in attribution.FIELDS if any(getattr(call, name) != before[call.pk][name] for call in changed)
     ]
     if changed:
         Call.objects.bulk_update(changed, names)

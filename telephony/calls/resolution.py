@@ -5,7 +5,7 @@ report, and its legs. Where they differ, legs win over the row, and the row over
 """
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -52,7 +52,7 @@ class CallResolution:
     owner_record_ids: tuple[str, ...] = ()
     links: tuple[RecordingEvent, ...] = ()  # recordings reported by notifications
     whole_record: str = ""
-    told: tuple[Told, ...] = ()  # of where it came from
+    told: tuple[Told, ...] = field(default=(), hash=False)  # of where it came from
 
     @property
     def has_talk(self) -> bool:

@@ -130,7 +130,7 @@ class StaffDirectory:
         return known or next(candidates, None)
 
     def told_by_number(self, number: str, *, started_at: datetime) -> tuple[Told, ...]:
-        """Return what is known of all calls to a virtual number; nothing of those before it belonged to its campaign."""
+        """Return what is known of all calls to a virtual number, unless it belonged to no or another campaign then."""
         told = self.static.get(number)
         is_valid = told is not None and (told.at is None or told.at <= started_at + _READ_EVERY)
         return (told,) if told is not None and is_valid else ()

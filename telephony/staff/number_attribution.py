@@ -1,4 +1,4 @@
-"""What is known of all calls to a virtual number: the campaign that it belongs to, and the campaign's UTM marks. Pure."""
+"""What is known of all calls to a virtual number: the campaign it belongs to, and the campaign's UTM marks. Pure."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -58,7 +58,13 @@ def _add(found: dict[str, Value], fact: Fact, raw: object) -> None:
 
 
 def _text(raw: object) -> str | None:
-    return macro_values.link(raw).strip()[:LONGEST] or None
+    return _cleaned(raw)[:LONGEST] or None
+
+
+def _cleaned(raw: object) -> str:
+    """Return a text without what PostgreSQL rejects: NUL, and lone surrogates."""
+    is_one = isinstance(raw, str | int) and not isinstance(raw, bool)
+    return str(raw).replace("\0", "").encode(errors="replace").decode().strip() if is_one else ""
 
 
 def _names(raw: object) -> tuple[str, ...] | None:
@@ -67,7 +73,7 @@ def _names(raw: object) -> tuple[str, ...] | None:
         raw = _listed(raw.strip())
     if not isinstance(raw, list | tuple):
         return None
-    names = (macro_values.link(name).strip()[:LONGEST_NAME] for name in raw)
+    names = (_cleaned(name)[:LONGEST_NAME] for name in raw)
     found = tuple(dict.fromkeys(filter(None, names)))[:MOST_NAMES]
     return found if found or not raw else None
 

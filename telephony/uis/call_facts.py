@@ -98,9 +98,7 @@ FACTS: Mapping[Fact, FactSources] = {
     Fact.RATING: FactSources(kind=Kind.RATING, macros=("operator_rating",), column="last_answered_employee_rating"),
     Fact.TALK_SECONDS: _resolved(Kind.SECONDS, ("talk_time_duration",), "talk_duration"),
     Fact.WAIT_SECONDS: _resolved(Kind.SECONDS, ("wait_time_duration",), "wait_duration"),
-    Fact.EMPLOYEE: _resolved(
-        Kind.EMPLOYEE, ("last_talked_employee_id", "employee_id"), "last_talked_employee_id"
-    ),
+    Fact.EMPLOYEE: _resolved(Kind.EMPLOYEE, ("last_talked_employee_id", "employee_id"), "last_talked_employee_id"),
     Fact.CONSTANT: _resolved(Kind.TEXT),
 }
 ATTRIBUTION: Mapping[Fact, FactSources] = {fact: known for fact, known in FACTS.items() if known.is_attribution}

@@ -62,7 +62,7 @@ class CallEvent:
     employee_id: int | None = None
     is_internal: bool | None = None  # what UIS said of it; None: nothing
     external_id: str = ""
-    attribution: Values = field(default_factory=dict)  # by the codes of `call_facts`
+    attribution: Values = field(default_factory=dict, hash=False)  # by the codes of `call_facts`
 
     @property
     def is_of_colleagues(self) -> bool:

@@ -61,6 +61,7 @@ class _Template:
 #   talk_time_duration     an incoming call that ended without a talk counts as missed;
 #   direction              distinguishes a missed call from an unanswered outgoing one;
 #   file_link              the purpose of the recording notification.
+# The last ones of an event are read by attribution.py: where the call came from.
 # A field sent as null is not missing: UIS sends null for what it does not know about this call.
 _TEMPLATES: Mapping[Event, _Template] = {
     Event.WAITING: _Template(
@@ -100,8 +101,7 @@ _TEMPLATES: Mapping[Event, _Template] = {
     ),
     Event.RECORDED: _Template(
         Title("Записанный разговор", "Call recording completed"),
-        "notification_time virtual_phone_number contact_phone_number call_session_id scenario_name employee_id file_link "
-        "tag_names",
+        "notification_time virtual_phone_number contact_phone_number call_session_id employee_id file_link tag_names",
         required="file_link",
     ),
 }

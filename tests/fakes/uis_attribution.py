@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tests.fakes.uis_fields import Columns, parse_columns
+from tests.fakes.uis_fields import parse_columns
 from tests.fakes.uis_jsonrpc import Row
 
 if TYPE_CHECKING:

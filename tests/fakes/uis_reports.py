@@ -9,7 +9,6 @@ from tests.fakes.uis_fields import Columns
 from tests.fakes.uis_jsonrpc import Row
 from tests.fakes.uis_session import Leg, Session
 
-
 CALLS = uis_fields.CALLS | uis_attribution.CALLS
 
 
