@@ -111,12 +111,15 @@ def note(call: Any, told: Told) -> bool:
     return is_news(before, known)
 
 
-def joined(columns: Mapping[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the columns of what either knows."""
-    told = [
-        Told(origin=fact.origin, values={code: fact.value}, at=fact.at) for code, fact in from_columns(others).items()
-    ]
-    return to_columns(merge(from_columns(columns), *told))
+def resolved(call: Any, told: Iterable[Told]) -> dict[str, Any]:
+    """Return the columns of a call by these too, without setting them."""
+    return to_columns(merge(from_columns(columns_of(call)), *told))
+
+
+def joined(call: Any, columns: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns of a call by other columns too, which may know less of some facts, and more of others."""
+    known = from_columns(columns).items()
+    return resolved(call, [Told(origin=fact.origin, values={code: fact.value}, at=fact.at) for code, fact in known])
 
 
 def _strength(fact: KnownFact) -> tuple[int, float, str]:

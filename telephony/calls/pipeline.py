@@ -112,9 +112,8 @@ def apply_resolution(call: Call, resolution: CallResolution, *, owner: Employee 
     is_erased = bool(call.tenant.erased_numbers) and erased_numbers.is_erased(
         call.tenant, resolution.contact, began_at=started_at
     )
-    known = attribution.merge(attribution.from_columns(attribution.columns_of(call)), *resolution.told)
     changes = {
-        **attribution.to_columns(known),
+        **attribution.resolved(call, resolution.told),
         "direction": resolution.direction,
         "contact": "" if is_erased else resolution.contact,
         "number": resolution.number,

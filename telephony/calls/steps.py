@@ -157,7 +157,7 @@ def apply(call: Call, outcome: Outcome, *, now: datetime) -> None:
 
 def _set(call: Call, changes: Mapping[str, Any]) -> None:
     if attribution.DOCUMENT in changes:  # A notification may have told more while the step went on.
-        changes = {**changes, **attribution.joined(attribution.columns_of(call), changes)}
+        changes = {**changes, **attribution.joined(call, changes)}
     for name, value in changes.items():
         setattr(call, name, value)
 

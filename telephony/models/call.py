@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from django.apps import apps
+from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.db.models.functions import Reverse
 from django.utils.translation import gettext_lazy as _
@@ -122,6 +123,15 @@ class Call(RetriedJob):
             models.Index(
                 fields=["skip_reason", "-started_at"], name="call_of_rule", condition=~models.Q(skip_reason="")
             ),
+            # Where calls came from; of many nothing is known, and most are plain calls of the PBX.
+            models.Index(
+                fields=["source", "-started_at"],
+                name="call_of_source",
+                condition=~models.Q(source__in=["", choices.PLAIN_SOURCE]),
+            ),
+            models.Index(fields=["scenario", "-started_at"], name="call_of_scenario", condition=~models.Q(scenario="")),
+            models.Index(fields=["campaign", "-started_at"], name="call_of_campaign", condition=~models.Q(campaign="")),
+            GinIndex(fields=["tags"], name="call_tagged", opclasses=["jsonb_path_ops"], condition=~models.Q(tags=[])),
             models.Index(
                 fields=["tenant", "ended_at"],
                 name="call_awaits_recording",

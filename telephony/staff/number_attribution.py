@@ -16,13 +16,14 @@ def of_number(
 
     UTM marks stay with their campaign while `get.campaigns` is denied, fails or lacks rows.
     """
-    if number.static_campaigns is None:
-        return stored
+    belongs_to = number.static_campaigns
+    if not belongs_to:
+        return stored if belongs_to is None else {}
     known = {row.campaign_id: row.columns for row in campaigns.rows} if campaigns else {}
     told = attribution.of_campaigns(
-        {"campaign_name": one.campaign_name, **known.get(one.campaign_id, {})} for one in number.static_campaigns
+        {"campaign_name": one.campaign_name, **known.get(one.campaign_id, {})} for one in belongs_to
     )
     is_whole = campaigns is not None and campaigns.is_complete
-    is_lacking = not is_whole and any(one.campaign_id not in known for one in number.static_campaigns)
+    is_lacking = not is_whole and any(one.campaign_id not in known for one in belongs_to)
     is_same = Fact.CAMPAIGN in told and told[Fact.CAMPAIGN] == stored.get(Fact.CAMPAIGN)
     return {**stored, **told} if is_lacking and is_same else told
