@@ -1,12 +1,32 @@
-"""What is known of all calls to a virtual number: the campaign it belongs to, and the campaign's UTM marks. Pure."""
+"""What is known of all calls to a virtual number: the campaign it belongs to, and the campaign's UTM marks."""
 
 from collections.abc import Mapping
 from typing import Any
 
+from connector_project.core import http_client, logging
 from telephony.uis import attribution
 from telephony.uis.call_facts import Fact
+from telephony.uis.client import UisClient
 from telephony.uis.data_api import Listing
 from telephony.uis.numbers import Campaign, UisNumber
+
+logger = logging.logger(__name__)
+
+
+def fetch_campaigns(client: UisClient, numbers: Listing[UisNumber] | None) -> Listing[Campaign] | None:
+    """Return the campaigns if a number belongs to one; nothing else depends on them, so that they fail alone.
+
+    Raises AccessDenied.
+    """
+    if numbers is None or not any(number.static_campaigns for number in numbers.rows):
+        return None
+    try:
+        return client.campaigns()
+    except http_client.AccessDenied:
+        raise
+    except http_client.RemoteError as exc:
+        logger.warning("campaigns could not be read", error=f"{type(exc).__name__}: {exc}")
+        return None
 
 
 def of_number(

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from django.db import models, transaction
 
-from connector_project.core import http_client, logging
+from connector_project.core import http_client
 from connector_project.core.compiled_queries import CompiledSelect, CompiledUpdate, Placeholders
 from connector_project.core.task_queue import enqueue
 from telephony import client_factory, task_names
@@ -29,8 +29,6 @@ Kind = RemoteList.Kind
 KINDS = (Kind.EMPLOYEES, Kind.NUMBERS, Kind.STATUSES)
 RowT = TypeVar("RowT", bound=Row)
 ModelT = TypeVar("ModelT", bound=models.Model)
-
-logger = logging.logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -61,23 +59,8 @@ def fetch(client: UisClient) -> UisStaff:
     employees = _unless_denied(client.employees, denied)
     numbers = _unless_denied(client.virtual_numbers, denied)  # it has a permission of its own
     statuses = _unless_refused(client.statuses, *NO_STATUSES)
-    campaigns = _campaigns(client, numbers, denied)
+    campaigns = _unless_denied(functools.partial(number_attribution.fetch_campaigns, client, numbers), denied)
     return UisStaff(employees, numbers, statuses, campaigns, tuple(denied))
-
-
-def _campaigns(
-    client: UisClient, numbers: Listing[UisNumber] | None, denied: list[http_client.AccessDenied]
-) -> Listing[Campaign] | None:
-    """Return the campaigns if a number belongs to one; nothing else depends on them, so that they fail alone."""
-    if numbers is None or not any(number.static_campaigns for number in numbers.rows):
-        return None
-    try:
-        return _unless_denied(client.campaigns, denied)
-    except http_client.AccessDenied:
-        raise
-    except http_client.RemoteError as exc:
-        logger.warning("campaigns could not be read", error=f"{type(exc).__name__}: {exc}")
-        return None
 
 
 def record_denials(tenant: Tenant, staff: UisStaff, *, now: datetime) -> None:
@@ -244,7 +227,9 @@ def _store(row: ModelT, values: Mapping[str, object]) -> list[ModelT]:
     return []
 
 
-def _unless_denied(fetch: Callable[[], Listing[RowT]], denied: list[http_client.AccessDenied]) -> Listing[RowT] | None:
+def _unless_denied(
+    fetch: Callable[[], Listing[RowT] | None], denied: list[http_client.AccessDenied]
+) -> Listing[RowT] | None:
     """Return None, and add why, if the right for this list is missing. Raises RemoteError."""
     try:
         return fetch()

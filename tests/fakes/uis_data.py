@@ -48,7 +48,7 @@ class _Listing:
         check_user(account, params)
         columns = uis_fields.on_brand(self.columns, account.brand)
         if refused := account.refused_columns.intersection(params.get("fields", [])):
-            raise RpcError("parameter_component_disabled", "fields", sorted(refused), components="…")
+            raise RpcError("parameter_component_disabled", "fields", sorted(refused), components="Data API")
         if not account.sorts_by_id and any(one.get("field") == "id" for one in params.get("sort", [])):
             raise RpcError("sort_prohibited", "sort", "id")
         if params.get("offset"):

@@ -19,6 +19,7 @@ from tenants import onboarding
 from tenants.models import CheckRun, CrmConnection, Employee, TransferRules, UisConnection, VirtualNumber
 from tests import task_queue
 from tests.conftest import ANNA, CONTACT, IVAN, NUMBER, PETR
+from tests.fakes.uis_attribution import add_campaign
 from tests.flows.templates import send_every_event
 
 pytestmark = pytest.mark.one_database
@@ -144,6 +145,13 @@ def _v4_only(setup):
 
 
 ALSO = {"CRM_STATUS_SYNC": {"CRM_TIME_ZONE"}}  # Version 4 tells no time zone.
+
+
+def _campaign(setup):
+    add_campaign(setup.pbx, 7, "Весна", number=NUMBER)
+    VirtualNumber.objects.filter(number=NUMBER).update(attribution={"campaign": "Весна"})
+
+
 WRONG_SETTINGS = {
     "UIS_KEY_GIVEN": lambda setup: _key(setup, ""),
     "UIS_KEY": lambda setup: _key(setup, "no-such-key"),
@@ -167,6 +175,8 @@ WRONG_SETTINGS = {
     "UIS_EXTENSIONS": lambda setup: setup.pbx.employees[IVAN].update(extension={}),
     "UIS_EXTENSIONS_UNIQUE": _share_extension,
     "UIS_NUMBERS": _lock_numbers,
+    "UIS_CAMPAIGNS": lambda setup: (_campaign(setup), setup.pbx.unavailable_methods.add("get.campaigns")),
+    "UIS_ATTRIBUTION": lambda setup: (_campaign(setup), setup.pbx.refused_columns.add("utm_source")),
     "DEFAULT_NUMBER": lambda setup: VirtualNumber.objects.update(is_default=False),
     "UIS_OWN_INTEGRATION": _own_integration,
     "CLOCKS": _late_rings,

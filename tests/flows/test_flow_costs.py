@@ -112,7 +112,7 @@ def flows(client, tenant, pbx, crm, notify, run_queue):
         ("answered", 62, 144),
         ("click", 21, 31),
         ("status", 21, 25),
-        ("sync", 35, 92),
+        ("sync", 35, 93),
     ],
 )
 def test_flow_crosses_no_more_modules_than_now(flows, flow, modules, calls):

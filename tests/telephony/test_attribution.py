@@ -1,7 +1,9 @@
 """Where a call came from, resolved from what its sources told: values in, value out."""
 
 import itertools
+import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -191,6 +193,17 @@ def test_each_fact_has_a_price_and_attribution_a_source():
     assert FACTS[Fact.UTM_TERM].prices == (Price.STATIC, Price.REPORT)
     assert FACTS[Fact.YM_CLIENT_ID].prices == (Price.REPORT,)
     assert all(list(sources.prices) == sorted(sources.prices, key=list(Price).index) for sources in FACTS.values())
+
+
+def test_documentation_has_each_fact_with_its_names():
+    text = Path("docs/call-facts.md").read_text(encoding="utf-8")
+    rows = [line.strip("|").split("|") for line in text.splitlines() if line.startswith("| `") and line.count("|") == 5]
+    documented = [[re.findall(r"`(\w+)`", cell) for cell in row] for row in rows]
+    assert documented == [
+        [[fact], list(sources.macros), [sources.column] * bool(sources.column), [sources.static] * bool(sources.static)]
+        for fact, sources in FACTS.items()
+    ]
+    assert all(f"| `{price}` |" in text for price in Price)
 
 
 def test_no_name_of_the_wire_tells_two_facts():
