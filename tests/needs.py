@@ -7,6 +7,7 @@ from typing import NoReturn
 import pytest
 from django.db import connection
 
+postgresql_plans = pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite has other indexes")
 two_connections = pytest.mark.skipif(connection.vendor == "sqlite", reason="an SQLite in memory belongs to one thread")
 
 

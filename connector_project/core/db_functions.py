@@ -65,6 +65,26 @@ class LocalHour(_Local):
     output_field = models.IntegerField()
 
 
+class HasItem(models.Func):
+    """Whether a column with a JSON array of texts has this one."""
+
+    arg_joiner = " @> "
+    template = "%(expressions)s"
+    output_field = models.BooleanField()
+
+    def __init__(self, column: str, item: str) -> None:
+        super().__init__(models.F(column), models.Value([item], output_field=models.JSONField()))
+
+    def as_sqlite(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: Any) -> Any:
+        return super().as_sql(
+            compiler,
+            connection,
+            template="EXISTS (SELECT 1 FROM json_each(%(expressions)s, '$[0]'))",
+            arg_joiner=") WHERE value = json_extract(",
+            **context,
+        )
+
+
 class DurationCentiseconds(models.Func):
     """A duration rounded to hundredths of a second, which gives few enough values to group by."""
 

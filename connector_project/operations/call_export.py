@@ -10,8 +10,10 @@ from connector_project.core import phone_numbers
 from connector_project.core.redaction import redact
 from connector_project.core.tabular import Cell, Row
 from crm import call_records
+from telephony.calls import attribution
 from telephony.calls.filters import HAS_RECORDING
 from telephony.models import Call
+from telephony.uis.call_facts import ATTRIBUTION
 from tenants import permissions
 
 CHUNK = 2000
@@ -39,12 +41,20 @@ _FIELDS = {
     "failed_at": "failed_at",
     "uploaded_at": "uploaded_at",
     "has_recording": "has_recording",
+    "source": "source",
+    "scenario": "scenario",
+    "campaign": "campaign",
+    "tags": "tags",
+    "attribution": "attribution",
 }
-COLUMNS = tuple(_FIELDS)
+# In the place of the last column, one of each of these facts.
+_FACTS = tuple(code.value for code in ATTRIBUTION if code not in attribution.COLUMNS)
+COLUMNS = (*list(_FIELDS)[:-1], *_FACTS)
 _ZONE = "tenant__time_zone"
 _MOMENTS = [place for place, name in enumerate(COLUMNS) if name.endswith("_at")]
 _NUMBERS = [COLUMNS.index(name) for name in ("contact", "number")]
-_EMPLOYEE = COLUMNS.index("employee")
+_TEXTS = [COLUMNS.index(name) for name in ("employee", "source", "scenario", "campaign", "tags", *_FACTS)]
+_TAGS = COLUMNS.index("tags")
 _EXTERNAL_ID = COLUMNS.index("external_id")
 
 
@@ -56,7 +66,9 @@ def rows(calls: QuerySet[Call], *, reader: Any) -> Iterator[Row]:
     is_masked = not permissions.can_see_full_numbers(reader)
     number, text = (phone_numbers.mask, redact) if is_masked else (phone_numbers.e164, str)
     found = calls.order_by("started_at", "pk").annotate(has_recording=HAS_RECORDING)
-    for *cells, zone in found.values_list(*_FIELDS.values(), _ZONE).iterator(chunk_size=CHUNK):
+    for *cells, known, zone in found.values_list(*_FIELDS.values(), _ZONE).iterator(chunk_size=CHUNK):
+        cells[_TAGS] = ", ".join(cells[_TAGS])
+        cells += [known.get(name, {}).get("value", "") for name in _FACTS]
         yield _row(cells, ZoneInfo(zone), number, text)
 
 
@@ -66,6 +78,7 @@ def _row(cells: list[Any], zone: ZoneInfo, number: Format, text: Format) -> list
             cells[place] = cells[place].astimezone(zone).isoformat(timespec="seconds")
     for place in _NUMBERS:
         cells[place] = number(cells[place])
-    cells[_EMPLOYEE] = cells[_EMPLOYEE] and text(cells[_EMPLOYEE])  # A name may hold a number.
+    for place in _TEXTS:  # A name may hold a number.
+        cells[place] = text(cells[place]) if isinstance(cells[place], str) else cells[place]
     cells[_EXTERNAL_ID] = call_records.external_id(cells[_EXTERNAL_ID])
     return cells

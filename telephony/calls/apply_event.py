@@ -3,7 +3,16 @@
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from telephony.calls import late_answers, late_recordings, pipeline, recording_selection, reopen, sources, steps
+from telephony.calls import (
+    late_answers,
+    late_attribution,
+    late_recordings,
+    pipeline,
+    recording_selection,
+    reopen,
+    sources,
+    steps,
+)
 from telephony.calls.evidence import updated
 from telephony.calls.resolution import CallResolution, ResolutionStatus
 from telephony.calls.sources import Sources, StaffDirectory
@@ -32,6 +41,7 @@ def apply_event(tenant: Tenant, event: CallEvent, *, now: datetime) -> bool:
     elif call.is_done:
         is_changed = reopen.reopen_on_event(call, event, earlier, now=now)
         is_changed |= late_recordings.apply_event(call, event, earlier, now=now)
+        is_changed |= late_attribution.apply_event(call, event)
     else:
         staff = StaffDirectory.for_tenant(tenant)
         news = _find_news(call, event, earlier, staff)

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from connector_project.core import phone_numbers
+from telephony.calls import attribution
 from telephony.calls.legs import ROUNDING
 from telephony.calls.stored_events import KEPT
 from telephony.uis.types import AnsweredEvent, CallEvent, CallLeg, EndedEvent, Event, RecordingEvent, RingingEvent
@@ -31,8 +32,8 @@ _adapter: TypeAdapter[UisSnapshot] = TypeAdapter(UisSnapshot)
 
 
 def dump(snapshot: UisSnapshot) -> str:
-    """Return the snapshot as JSON to store."""
-    return _adapter.dump_json(snapshot, exclude_defaults=True).decode()
+    """Return the snapshot as JSON to store; where the call came from is a column of its own."""
+    return _adapter.dump_json(snapshot, exclude_defaults=True, exclude={"row": {"attribution"}}).decode()
 
 
 def load(text: str) -> UisSnapshot:
@@ -208,7 +209,7 @@ class CallEvidence:
             "direction": self.direction,
             "contact": contact,
             "number": next((event.number for event in self.all if event.number), ""),
-            "source": next((event.source for event in self.finished if event.source), ""),
+            "told": attribution.told_by(self.events),
             "external_id": self.external_id,
             "is_internal": self._is_internal(contact),
             "rung_employee_ids": self.rung_employee_ids,

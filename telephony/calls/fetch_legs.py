@@ -11,7 +11,7 @@ from structlog.contextvars import bind_contextvars
 from connector_project.core import http_client
 from connector_project.core.encrypted_fields import Undecryptable
 from telephony import api_quota, client_factory, outgoing_requests
-from telephony.calls import legs_news, legs_pace, pipeline, recording_selection, steps, voice_mail
+from telephony.calls import attribution, legs_news, legs_pace, pipeline, recording_selection, steps, voice_mail
 from telephony.calls.evidence import load, updated
 from telephony.calls.legs import record_ids
 from telephony.calls.resolution import ResolutionStatus
@@ -196,7 +196,10 @@ def _evaluate(call: Call, *, found: _UisReply, known: Sources, choices: RuleSet,
     if found.denied and found.waits_for_row(call):
         return _on_error(call, found.denied, uis=call.tenant.uis, now=now)
     legs = found.legs.get(call.session_id, [])
-    call.uis_snapshot = updated(call.uis_snapshot, row=found.rows.get(call.session_id), legs=legs)
+    row = found.rows.get(call.session_id)
+    call.uis_snapshot = updated(call.uis_snapshot, row=row, legs=legs)
+    if row is not None:
+        attribution.note(call, attribution.told_by_row(row, at=now))
     is_asked = call.attempts >= ASKED_ATTEMPTS and found.shows_nothing(call)
     resolution, owner = known.resolve(call, waits_for_legs=call.attempts < WAIT_FOR_LEGS_ATTEMPTS, is_asked=is_asked)
     if resolution.status not in {ResolutionStatus.COMPLETE, ResolutionStatus.MISSED}:

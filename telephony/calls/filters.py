@@ -15,6 +15,7 @@ from connector_project.core.db_functions import in_local_days
 from connector_project.core.filters import LARGEST_ID, ConditionFilter, IntegerFilter, MomentFilter, PatternFilter
 from telephony import number_search
 from telephony.calls import outcomes
+from telephony.calls.attribution_filters import TagFilter, TextFilter
 from telephony.models import Call, Direction, FailureReason, Result, State
 from telephony.models.call_queryset import MISSED
 from telephony.models.choices import OPEN_STATES
@@ -111,6 +112,10 @@ class CallFilterSet(ReaderFilterSet):
     reason = ChoiceFilter(label=_("Reason"), choices=[choice for choice in FailureReason.choices if choice[0]])
     rule = ChoiceFilter("skip_reason", label=_("Rule"), choices=_RULES)
     number = PhoneFilter(label=_("Our number"), help_text=_("The client's phone number in any format."))
+    source = TextFilter(label=_("Source"), help_text=_("UIS's code of the source, for example va or callapi."))
+    scenario = TextFilter(label=_("Scenario"), help_text=_("The whole name."))
+    campaign = TextFilter(label=_("Campaign"), help_text=_("The whole name."))
+    tag = TagFilter(label=_("Tag"), help_text=_("The whole name of one of the tags."))
     recording = ConditionFilter(
         {"yes": (_("with a recording"), HAS_RECORDING), "no": (_("without a recording"), ~HAS_RECORDING)},
         label=_("Recording"),

@@ -7,7 +7,7 @@ from typing import Any
 
 from structlog.contextvars import bind_contextvars
 
-from telephony.calls import recording_selection, sources, steps, voice_mail
+from telephony.calls import attribution, recording_selection, sources, steps, voice_mail
 from telephony.calls.evidence import UisSnapshot, dump
 from telephony.calls.resolution import CallResolution, ResolutionStatus
 from telephony.calls.sources import Sources, StaffDirectory
@@ -115,10 +115,10 @@ def apply_resolution(call: Call, resolution: CallResolution, *, owner: Employee 
         call.tenant, resolution.contact, began_at=started_at
     )
     changes = {
+        **attribution.resolved(call, resolution.told),
         "direction": resolution.direction,
         "contact": "" if is_erased else resolution.contact,
         "number": resolution.number,
-        "source": resolution.source,
         "command_external_id": resolution.external_id,
         "is_internal": resolution.is_internal,
         "is_lost": resolution.is_lost,
@@ -198,6 +198,7 @@ def _evaluate(call: Call, reported: EndedEvent, known: Sources, *, now: datetime
         call.is_erased, call.skip_reason = True, SkipReason.ERASED
         return call.move_to(State.SKIPPED, now=now)
     call.uis_snapshot, call.has_legs = dump(UisSnapshot(row=reported)), False
+    attribution.note(call, attribution.told_by_row(reported, at=now))
     resolution, owner = known.resolve(call)
     changes = apply_resolution(call, resolution, owner=owner)
     if url := recording_selection.url(call, resolution):

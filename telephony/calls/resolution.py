@@ -5,11 +5,12 @@ report, and its legs. Where they differ, legs win over the row, and the row over
 """
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from telephony.calls.attribution import Told
 from telephony.calls.evidence import CallEvidence, UisSnapshot
 from telephony.calls.legs import LegSummary, record_ids, summarise
 from telephony.uis import finish_reasons
@@ -33,7 +34,6 @@ class CallResolution:
     direction: str = ""
     contact: str = ""
     number: str = ""
-    source: str = ""
     external_id: str = ""
     is_internal: bool = False
     is_lost: bool | None = None
@@ -52,6 +52,7 @@ class CallResolution:
     owner_record_ids: tuple[str, ...] = ()
     links: tuple[RecordingEvent, ...] = ()  # recordings reported by notifications
     whole_record: str = ""
+    told: tuple[Told, ...] = field(default=(), hash=False)  # of where it came from
 
     @property
     def has_talk(self) -> bool:

@@ -1,8 +1,8 @@
 """Loads the evidence of a call: notifications, the UIS snapshot and the staff directory."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import F, FilteredRelation, Q, TextField
@@ -11,6 +11,7 @@ from django.db.models.functions import Cast
 from connector_project.core.compiled_queries import CompiledSelect
 from connector_project.core.placeholders import Placeholders
 from telephony.calls import stored_events
+from telephony.calls.attribution import Origin, Told
 from telephony.calls.evidence import load
 from telephony.calls.resolution import CallResolution, resolve
 from telephony.models import Call, Notification
@@ -32,11 +33,14 @@ _stored: CompiledSelect[tuple[int | None, Any]] = CompiledSelect(
 _employees: CompiledSelect[Employee] = CompiledSelect(
     lambda given: Employee.objects.filter(tenant=given.integer("tenant"))
 )
-_numbers: CompiledSelect[tuple[str, datetime | None]] = CompiledSelect(
+_numbers: CompiledSelect[tuple[str, datetime | None, Any, datetime | None]] = CompiledSelect(
     lambda given: (
-        VirtualNumber.objects.filter(tenant=given.integer("tenant")).order_by().values_list("number", "voice_mail_at")
+        VirtualNumber.objects.filter(tenant=given.integer("tenant"))
+        .order_by()
+        .values_list("number", "voice_mail_at", "attribution", "attribution_at")
     )
 )
+_READ_EVERY = timedelta(hours=1)  # the numbers: what is known of one may be that much older
 
 
 def _find_parties(given: Placeholders) -> Any:
@@ -97,13 +101,18 @@ class StaffDirectory:
     employees: dict[int, Employee]
     numbers: frozenset[str]
     voice_mails: Mapping[str, datetime]  # when the report last showed one, by virtual number
+    static: Mapping[str, Told] = field(default_factory=dict)  # what is known of all calls to a virtual number
 
     @classmethod
     def for_tenant(cls, tenant: Tenant) -> "StaffDirectory":
         """Load the directory. Two queries."""
         employees = {employee.uis_id: employee for employee in _employees.fetch(tenant=tenant.pk)}
-        numbers = dict(_numbers.fetch(tenant=tenant.pk))
-        return cls(employees, frozenset(numbers), {number: at for number, at in numbers.items() if at is not None})
+        numbers = _numbers.fetch(tenant=tenant.pk)
+        voice_mails = {number: at for number, at, *_static in numbers if at is not None}
+        static = {
+            number: Told(origin=Origin.STATIC, values=known, at=at) for number, _mail_at, known, at in numbers if known
+        }
+        return cls(employees, frozenset(row[0] for row in numbers), voice_mails, static)
 
     @property
     def own_numbers(self) -> frozenset[str]:
@@ -121,6 +130,12 @@ class StaffDirectory:
         known = self.employees.get(resolution.owner_id or 0) or self._called_on(resolution.owner_number)
         candidates = (self.employees[uis_id] for uis_id in resolution.candidate_ids if uis_id in self.employees)
         return known or next(candidates, None)
+
+    def told_by_number(self, number: str, *, started_at: datetime) -> tuple[Told, ...]:
+        """Return what is known of all calls to a virtual number, unless it belonged to no or another campaign then."""
+        told = self.static.get(number)
+        is_valid = told is not None and (told.at is None or told.at <= started_at + _READ_EVERY)
+        return (told,) if told is not None and is_valid else ()
 
     def _called_on(self, number: str) -> Employee | None:
         """Find the employee by a number typed into a scenario: UIS names no employee for such a leg."""
@@ -151,6 +166,8 @@ class Sources:
             waits_for_legs=waits_for_legs,
             is_asked=is_asked,
         )
+        static = self.staff.told_by_number(resolution.number, started_at=resolution.started_at or call.started_at)
+        resolution = replace(resolution, told=(*static, *resolution.told))
         return resolution, self.staff.owner_of(resolution, call.tenant.rules)
 
 

@@ -13,7 +13,7 @@ from connector_project.core import logging, task_queue, transactions
 from connector_project.core.http_client import AccessDenied, RemoteUnavailable
 from connector_project.core.jobs import DATABASE_FAULTS
 from telephony import task_names
-from telephony.calls import late_answers
+from telephony.calls import attribution, late_answers
 from telephony.models import Call, FailureReason, State, Step
 from telephony.models.call import moved, saving_changes
 from telephony.models.call_log import log_many
@@ -156,6 +156,8 @@ def apply(call: Call, outcome: Outcome, *, now: datetime) -> None:
 
 
 def _set(call: Call, changes: Mapping[str, Any]) -> None:
+    if attribution.DOCUMENT in changes:  # A notification may have told more while the step went on.
+        changes = {**changes, **attribution.joined(call, changes)}
     for name, value in changes.items():
         setattr(call, name, value)
 

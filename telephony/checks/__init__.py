@@ -38,7 +38,7 @@ def account_checks(tenant: Tenant, *, now: datetime) -> Iterator[CheckResult]:
         (numbers.virtual_numbers(tenant, client), numbers.RIGHT_NUMBERS),
         (account.call_api(client), None),
         (account.own_integration(client, now=now), None),
-        (account.call_reports(client, now=now), None),
+        (account.call_reports(tenant, client, now=now), None),
         (account.points(tenant, now=now), None),
     ):
         try:

@@ -9,15 +9,16 @@ from django.utils.translation import gettext_lazy as _
 from connector_project.core import http_client, time_zones
 from connector_project.core.check_results import Check, CheckResult, Responsible
 from telephony import api_quota
+from telephony.uis.call_facts import REPORT_COLUMNS
 from telephony.uis.client import UisClient
 from telephony.uis.errors import LIMIT
 from tenants import outbound_addresses
 from tenants.access_errors import AccessError
 from tenants.account_claims import UIS_USED
-from tenants.models import Tenant, UisConnection
+from tenants.models import Tenant, UisConnection, VirtualNumber
 
 USERS = _("UIS: Administrator → User management.")
-_TARIFF = _("UIS: Account → Tariffs and options.")
+TARIFF = _("UIS: Account → Tariffs and options.")
 INTEGRATION_PERIOD = timedelta(days=2)
 
 KEY_GIVEN = Check(
@@ -42,13 +43,13 @@ DATA_API = Check(
     code="UIS_DATA_API",
     passed=_("The Data API answers all our requests."),
     failed=_("An option of the Data API is not bought: %(error)s"),
-    where=_TARIFF,
+    where=TARIFF,
 )
 POINTS = Check(
     code="UIS_POINTS",
     passed=_("UIS API points are available."),
     failed=_("UIS API points are exhausted or nearly so (%(left)s of %(limit)s left). Raise the limit."),
-    where=_TARIFF,
+    where=TARIFF,
 )
 ADDRESS_LIST = Check(
     code="UIS_ADDRESS_LIST",
@@ -136,7 +137,7 @@ CALL_API = Check(
     code="UIS_CALL_API",
     passed=_("Calls can be started from the CRM."),
     failed=_("The option “Call API basic set” is not bought, so a click in the CRM cannot start a call."),
-    where=_TARIFF,
+    where=TARIFF,
 )
 RIGHT_CALL_API = Check(
     code="UIS_RIGHT_CALL_API",
@@ -172,11 +173,25 @@ def own_integration(client: UisClient, *, now: datetime) -> Iterator[CheckResult
     yield OWN_INTEGRATION.result(is_ok=not is_on)
 
 
-def call_reports(client: UisClient, *, now: datetime) -> Iterator[CheckResult]:
-    """Ask both reports for a session that does not exist: UIS's refusal fails DATA_API."""
+ATTRIBUTION = Check(
+    code="UIS_ATTRIBUTION",
+    passed=_("UIS's report shows where calls came from."),
+    failed=_("UIS's report does not show where calls came from: %(error)s"),
+    where=TARIFF,
+)
+
+
+def call_reports(tenant: Tenant, client: UisClient, *, now: datetime) -> Iterator[CheckResult]:
+    """Ask both reports for a session that does not exist: UIS's refusal fails DATA_API.
+
+    Only those whose numbers belong to campaigns miss the columns that tell where calls came from.
+    """
     client.call_legs([0], since=now, till=now)
-    client.calls_by_session([0], since=now, till=now)
+    client.calls_by_session([0], since=now, till=now, columns=REPORT_COLUMNS)
     yield DATA_API.result(is_ok=True)
+    refused_columns = client.refused_columns.get("get.calls_report")
+    if VirtualNumber.objects.filter(tenant=tenant).exclude(attribution={}).exists():
+        yield ATTRIBUTION.result(is_ok=refused_columns is None, error=refused_columns)
 
 
 def points(tenant: Tenant, *, now: datetime) -> Iterator[CheckResult]:

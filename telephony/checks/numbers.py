@@ -5,8 +5,10 @@ from collections.abc import Iterator
 from django.utils.translation import gettext_lazy as _
 
 from connector_project.core.check_results import Check, CheckResult
-from telephony.checks.account import USERS
+from connector_project.core.http_client import AccessDenied
+from telephony.checks.account import TARIFF, USERS
 from telephony.uis.client import UisClient
+from tenants.access_errors import SUSPENDING
 from tenants.models import Tenant, VirtualNumber
 
 RIGHT_NUMBERS = Check(
@@ -27,14 +29,33 @@ DEFAULT_NUMBER = Check(
     failed=_("The number for calls from the CRM is not chosen or not active."),
     where=_("Client's page: number for outgoing calls."),
 )
+CAMPAIGNS = Check(
+    code="UIS_CAMPAIGNS",
+    passed=_("The campaigns of virtual numbers can be read."),
+    failed=_("The UTM marks of virtual numbers cannot be read: %(error)s"),
+    where=TARIFF,
+)
 
 
 def virtual_numbers(tenant: Tenant, client: UisClient) -> Iterator[CheckResult]:
     """Check that there are active numbers, and the default one. UIS's refusal fails RIGHT_NUMBERS."""
-    active = {number.number for number in client.virtual_numbers().rows if number.is_active}
+    numbers = client.virtual_numbers().rows
+    active = {number.number for number in numbers if number.is_active}
     yield RIGHT_NUMBERS.result(is_ok=True)
     yield NUMBERS.result(is_ok=bool(active))
     if active and tenant.activated_at:  # Before activation there are no numbers to choose from.
         chosen = VirtualNumber.objects.filter(tenant=tenant, is_default=True).values_list("number", flat=True).first()
         # A single number needs no choice.
         yield DEFAULT_NUMBER.result(is_ok=chosen in active if chosen else len(active) == 1)
+    if any(number.static_campaigns for number in numbers):
+        yield _campaigns(client)
+
+
+def _campaigns(client: UisClient) -> CheckResult:
+    try:
+        client.campaigns()
+    except AccessDenied as exc:
+        if exc.subject in SUSPENDING:
+            raise
+        return CAMPAIGNS.result(is_ok=False, error=exc)
+    return CAMPAIGNS.result(is_ok=True)

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from django.apps import apps
+from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.db.models.functions import Reverse
 from django.utils.translation import gettext_lazy as _
@@ -17,6 +18,7 @@ from telephony.models import call_statements, choices
 from telephony.models.call_queryset import CallQuerySet
 from telephony.models.choices import Direction, FailureReason, Result, Step
 from telephony.models.retries import RetriedJob
+from telephony.uis.attribution import LONGEST as LONGEST_NAME
 from tenants import rule_labels
 from tenants.models import Employee, RuleVersionField, Tenant, User
 from tenants.transfer_rules import RuleInput, RuleSet, SkipReason
@@ -47,7 +49,12 @@ class Call(RetriedJob):
     wait_seconds = models.PositiveIntegerField(_("wait, s"), default=0)
     result = models.CharField(_("result"), max_length=12, choices=Result.as_choices, blank=True)
     rung_employee_ids = models.JSONField(default=list)
-    source = models.CharField(_("source"), max_length=100, blank=True)
+    source = models.CharField(_("source"), max_length=LONGEST_NAME, blank=True)
+    scenario = models.CharField(_("scenario"), max_length=LONGEST_NAME, blank=True)
+    campaign = models.CharField(_("campaign"), max_length=LONGEST_NAME, blank=True)
+    tags = models.JSONField(_("tags"), default=list)
+    # Where these four come from, and what else is known of where the call came from: `calls.attribution`.
+    attribution = models.JSONField(default=dict, editable=False)
     command_external_id = models.CharField(_("click-to-call ID"), max_length=100, blank=True)
     employee = models.ForeignKey(
         Employee, models.SET_NULL, null=True, related_name="+", db_index=False, verbose_name=_("employee")
@@ -118,6 +125,15 @@ class Call(RetriedJob):
             models.Index(
                 fields=["skip_reason", "-started_at"], name="call_of_rule", condition=~models.Q(skip_reason="")
             ),
+            # Where calls came from; of many nothing is known, and most are plain calls of the PBX.
+            models.Index(
+                fields=["source", "-started_at"],
+                name="call_of_source",
+                condition=~models.Q(source__in=["", choices.PLAIN_SOURCE]),
+            ),
+            models.Index(fields=["scenario", "-started_at"], name="call_of_scenario", condition=~models.Q(scenario="")),
+            models.Index(fields=["campaign", "-started_at"], name="call_of_campaign", condition=~models.Q(campaign="")),
+            GinIndex(fields=["tags"], name="call_tagged", opclasses=["jsonb_path_ops"], condition=~models.Q(tags=[])),
             models.Index(
                 fields=["tenant", "ended_at"],
                 name="call_awaits_recording",
@@ -212,7 +228,8 @@ def moved(
 PIPELINE_FIELDS = [
     *["state", "reason", "detail", "attempts", "first_attempt_at", "failed_at", "uploaded_at"],
     *["next_attempt_at", "claim_token", "claimed_by", "lost_leases"],
-    *["direction", "contact", "number", "source", "command_external_id", "is_internal", "is_lost", "result"],
+    *["source", "scenario", "campaign", "tags", "attribution"],
+    *["direction", "contact", "number", "command_external_id", "is_internal", "is_lost", "result"],
     *["talk_seconds", "wait_seconds", "started_at", "ended_at", "rung_employee_ids"],
     *["employee_id", "crm_user_id", "uis_snapshot", "recording_url", "awaits_recording"],
     *["has_legs", "skip_reason", "rule_version_id", "is_erased"],

@@ -18,6 +18,7 @@ class State(Choices):
     SKIPPED = "SKIPPED", _("skipped by a rule")
 
 
+PLAIN_SOURCE = "va"  # UIS's word for a call of the PBX, as nearly all are
 OPEN_STATES = [State.DEBOUNCING, State.FETCHING_LEGS, State.RESOLVING_OWNER, State.READY]
 # States whose step sends requests to UIS or to the CRM.
 UIS_STATES = [State.FETCHING_LEGS]

@@ -9,13 +9,14 @@ from django.db.models import Count
 
 from connector_project.core import local_dates
 from telephony import client_factory
-from telephony.calls import pipeline, sweep, voice_mail
+from telephony.calls import late_attribution, pipeline, sweep, voice_mail
 from telephony.calls.filters import HAS_RECORDING
 from telephony.calls.sources import Sources
 from telephony.models import Call, Step
 from telephony.reconciliation import corrections, recovery, stats
 from telephony.reconciliation.comparison_result import ComparisonResult
 from telephony.reconciliation.stats import ReconciliationStats
+from telephony.uis.call_facts import REPORT_COLUMNS
 from telephony.uis.client import UisClient
 from telephony.uis.types import EndedEvent
 from tenants.models import Tenant
@@ -91,7 +92,7 @@ def compare_period(
     client, since = client or client_factory.uis_client(tenant.uis), since.replace(microsecond=0)
     compared = ComparisonResult(since=since, till=till)
     unread_before, shortfall_before = {*client.unread}, client.shortfall
-    reported_calls = client.calls(since=since, till=till) if since < till else iter(())
+    reported_calls = client.calls(since=since, till=till, columns=REPORT_COLUMNS) if since < till else iter(())
     if at_most is not None:
         part, cut = whole_seconds(reported_calls, at_most=at_most)
         reported_calls, compared.till = iter(part), cut or till
@@ -147,6 +148,7 @@ def _compare(
     compared.show(created)
     compared.is_complete &= not failed
     corrected = corrections.correct(tenant, known, sessions, now=now)
+    late_attribution.apply_report(known, sessions, now=now)
     stats.set_report_dates(tenant, reported_calls)
     voice_mail.learn(tenant, reported_calls)
     if found or corrected:
@@ -204,12 +206,11 @@ def _known(tenant: Tenant, sessions: Collection[int]) -> list[Call]:
         "talk_seconds",
         "is_lost",
         "has_legs",
-        "is_erased",
         "claim_token",
         "awaits_recording",
     )
     found = Call.objects.filter(tenant=tenant, session_id__in=sessions).annotate(has_recording=HAS_RECORDING)
-    rows = list(found.only(*fields, "started_at"))
+    rows = list(found.only(*fields, *late_attribution.COLUMNS, "started_at"))
     for call in rows:
         call.tenant = tenant
     return rows

@@ -13,10 +13,12 @@ from connector_project.core.compiled_queries import CompiledSelect, CompiledUpda
 from connector_project.core.placeholders import Placeholders
 from connector_project.core.task_queue import enqueue
 from telephony import client_factory, task_names
+from telephony.staff import number_attribution
 from telephony.uis.client import UisClient
 from telephony.uis.data_api import Listing
 from telephony.uis.fields import Row
-from telephony.uis.types import Status, UisEmployee, UisNumber
+from telephony.uis.numbers import Campaign, UisNumber
+from telephony.uis.types import Status, UisEmployee
 from tenants import remote_lists
 from tenants.access_errors import SUSPENDING
 from tenants.models import Employee, RemoteList, Tenant, UisConnection, UisStatus, VirtualNumber
@@ -37,6 +39,7 @@ class UisStaff:
     employees: Listing[UisEmployee] | None
     numbers: Listing[UisNumber] | None
     statuses: Listing[Status] | None
+    campaigns: Listing[Campaign] | None = None  # also where no number belongs to one, or UIS did not answer
     denied: tuple[http_client.AccessDenied, ...] = ()  # the rights that are missing for them
 
 
@@ -54,12 +57,11 @@ def sync(tenant: Tenant, *, now: datetime) -> None:
 
 def fetch(client: UisClient) -> UisStaff:
     denied: list[http_client.AccessDenied] = []
-    return UisStaff(
-        employees=_unless_denied(client.employees, denied),
-        numbers=_unless_denied(client.virtual_numbers, denied),  # it has a permission of its own
-        statuses=_unless_refused(client.statuses, *NO_STATUSES),
-        denied=tuple(denied),
-    )
+    employees = _unless_denied(client.employees, denied)
+    numbers = _unless_denied(client.virtual_numbers, denied)  # it has a permission of its own
+    statuses = _unless_refused(client.statuses, *NO_STATUSES)
+    campaigns = _unless_denied(functools.partial(number_attribution.fetch_campaigns, client, numbers), denied)
+    return UisStaff(employees, numbers, statuses, campaigns, tuple(denied))
 
 
 def record_denials(tenant: Tenant, staff: UisStaff, *, now: datetime) -> None:
@@ -98,7 +100,7 @@ def save(tenant: Tenant, staff: UisStaff, *, now: datetime) -> None:
     if staff.employees is not None:
         _save_employees(tenant, stored.employees, staff.employees.rows, gone=gone[Kind.EMPLOYEES])
     if staff.numbers is not None:
-        _save_numbers(tenant, stored.numbers, staff.numbers.rows, gone=gone[Kind.NUMBERS])
+        _save_numbers(tenant, stored.numbers, staff, gone=gone[Kind.NUMBERS], now=now)
     if staff.statuses is not None:
         _save_statuses(tenant, stored.statuses, staff.statuses.rows, gone=gone[Kind.STATUSES])
     names = ("has_statuses",) if staff.employees is None else ("has_statuses", "synced_at")
@@ -188,12 +190,15 @@ def _employee_fields(row: Employee, person: UisEmployee) -> dict[str, object]:
 
 
 def _save_numbers(
-    tenant: Tenant, stored: Mapping[str, VirtualNumber], numbers: Iterable[UisNumber], *, gone: Collection[str]
+    tenant: Tenant, stored: Mapping[str, VirtualNumber], staff: UisStaff, *, gone: Collection[str], now: datetime
 ) -> None:
     new = []
-    for number in numbers:
+    for number in staff.numbers.rows if staff.numbers else ():
         row = stored.get(number.number) or VirtualNumber(tenant=tenant, number=number.number)
-        new += _store(row, {"name": number.name[:250], "is_active": number.is_active})
+        known = number_attribution.of_number(number, staff.campaigns, stored=row.attribution)
+        at = {} if known == row.attribution else {"attribution_at": now}
+        fields = {"name": number.name[:250], "is_active": number.is_active, "attribution": known, **at}
+        new += _store(row, fields)
     VirtualNumber.objects.bulk_create(new, ignore_conflicts=True)
     if gone:
         VirtualNumber.objects.filter(pk__in=[stored[key].pk for key in gone]).update(is_active=False)
@@ -223,7 +228,9 @@ def _store(row: ModelT, values: Mapping[str, object]) -> list[ModelT]:
     return []
 
 
-def _unless_denied(fetch: Callable[[], Listing[RowT]], denied: list[http_client.AccessDenied]) -> Listing[RowT] | None:
+def _unless_denied(
+    fetch: Callable[[], Listing[RowT] | None], denied: list[http_client.AccessDenied]
+) -> Listing[RowT] | None:
     """Return None, and add why, if the right for this list is missing. Raises RemoteError."""
     try:
         return fetch()

@@ -9,8 +9,9 @@ from telephony.uis.data_api import Listing, Reader
 from telephony.uis.errors import SYSTEM
 from telephony.uis.fields import to_local
 from telephony.uis.jsonrpc import Channel
+from telephony.uis.numbers import CAMPAIGN_COLUMNS, Campaign, UisNumber
 from telephony.uis.schemas import CallRow
-from telephony.uis.types import Account, CallLeg, EndedEvent, Status, UisEmployee, UisNumber
+from telephony.uis.types import Account, CallLeg, EndedEvent, Status, UisEmployee
 
 HOSTS = {
     "uis": ("https://dataapi.uiscom.ru/v2.0", "https://callapi.uiscom.ru/v4.0", "app.uiscom.ru"),
@@ -59,7 +60,12 @@ class UisClient(Reader):
 
     def virtual_numbers(self) -> Listing[UisNumber]:
         """https://comagic.github.io/data_api/vn/get_virtual_numbers/"""
-        return self._list("get.virtual_numbers", {"fields": UisNumber.wire_names()}, UisNumber)
+        names = [name for name in UisNumber.wire_names() if name not in CAMPAIGN_COLUMNS]
+        return self._list("get.virtual_numbers", {"fields": names}, UisNumber, CAMPAIGN_COLUMNS)
+
+    def campaigns(self) -> Listing[Campaign]:
+        """https://comagic.github.io/data_api/campaign/get_campaigns/"""
+        return self._list("get.campaigns", {"fields": Campaign.wire_names()}, Campaign)
 
     def set_status(self, employee_id: int, status_id: int) -> None:
         """https://comagic.github.io/data_api/employee/update_employees/"""
@@ -69,13 +75,15 @@ class UisClient(Reader):
         """Set the deprecated `calls_available`, for accounts without statuses; same page as `set_status`."""
         self._update_employee(employee_id, {"calls_available": is_available})
 
-    def calls(self, *, since: datetime, till: datetime) -> Iterator[EndedEvent]:
+    def calls(self, *, since: datetime, till: datetime, columns: Sequence[str] = ()) -> Iterator[EndedEvent]:
         """Yield finished calls that started in the window, oldest first, each once. The window may be of any length.
+
+        `columns` are asked for too (`call_facts.REPORT_COLUMNS`); if UIS refuses one, none of them is told.
 
         https://comagic.github.io/data_api/report/get_calls_report/
         """
         params = {"fields": CallRow.wire_names()}
-        for row in self._dated("get.calls_report", params, CallRow, since=since, till=till):
+        for row in self._dated("get.calls_report", params, CallRow, since=since, till=till, optional=columns):
             yield row.to_event()
 
     def has_calls_of(self, source: str, *, since: datetime, till: datetime) -> bool:
@@ -85,9 +93,12 @@ class UisClient(Reader):
         params = window | {"fields": ["id"], "filter": condition, "limit": 1}
         return bool(self._ask("get.calls_report", params).data)
 
-    def calls_by_session(self, session_ids: Sequence[int], *, since: datetime, till: datetime) -> list[EndedEvent]:
-        report = ("get.calls_report", "id")
-        rows = self._of_sessions(report, session_ids, CallRow, since=since - MARGIN, till=till + MARGIN)
+    def calls_by_session(
+        self, session_ids: Sequence[int], *, since: datetime, till: datetime, columns: Sequence[str] = ()
+    ) -> list[EndedEvent]:
+        """Return the rows of these sessions; `columns` as in `calls`."""
+        report, window = ("get.calls_report", "id"), {"since": since - MARGIN, "till": till + MARGIN}
+        rows = self._of_sessions(report, session_ids, CallRow, **window, optional=columns)
         return [row.to_event() for row in rows]
 
     def call_legs(self, session_ids: Sequence[int], *, since: datetime, till: datetime) -> list[CallLeg]:

@@ -19,6 +19,8 @@ LARGEST_OFFSET = 100_000
 LARGEST_LIMIT = 10_000
 SESSIONS_A_REQUEST = 100
 BY_START = [{"field": "start_time", "order": "asc"}]
+# Of a column that the account has no component for, or the brand does not know.
+_COLUMN_REJECTED = {"parameter_component_disabled", "unexpected_parameters"}
 _SORT_REJECTED = {"sort_prohibited", "unexpected_parameters"}
 _IN_REJECTED = {"invalid_parameter_value", "data_type_error", "filter_prohibited", "unexpected_parameters"}
 
@@ -60,10 +62,25 @@ class Reader:
     unread: dict[int, datetime] = field(default_factory=dict)
     shortfall: int = 0  # rows of reports that UIS counted, but did not send
     sorts_by_id: bool = True
+    refused_columns: dict[str, UnexpectedReply] = field(default_factory=dict)  # by method
 
     def _ask(self, method: str, params: Mapping[str, object]) -> Any:
         agent = {"user_id": self.agent_user_id} if self.agent_user_id else {}
         return self.data.request(method, {**agent, **params})
+
+    def _ask_columns(self, method: str, params: Mapping[str, Any], optional: Sequence[str]) -> Any:
+        """Ask for optional columns too; without all of them if UIS refuses one: its error need not say which.
+
+        A refused request costs no points.
+        """
+        if optional and method not in self.refused_columns:
+            try:
+                return self._ask(method, {**params, "fields": [*params["fields"], *optional]})
+            except UnexpectedReply as exc:
+                if exc.code not in _COLUMN_REJECTED:
+                    raise
+                self.refused_columns[method] = exc
+        return self._ask(method, params)
 
     def _parse(self, kind: type[RowT], data: object) -> list[RowT]:
         return schemas.parse(kind, data, Locale(self.zone, self.region))
@@ -72,9 +89,11 @@ class Reader:
         for page in self._pages(method, params, kind):
             yield from page.rows
 
-    def _pages(self, method: str, params: Mapping[str, object], kind: type[RowT]) -> Iterator[_Page[RowT]]:
+    def _pages(
+        self, method: str, params: Mapping[str, object], kind: type[RowT], optional: Sequence[str] = ()
+    ) -> Iterator[_Page[RowT]]:
         for offset in range(0, LARGEST_OFFSET + 1, PAGE):
-            result = self._ask(method, {**params, "limit": PAGE, "offset": offset})
+            result = self._ask_columns(method, {**params, "limit": PAGE, "offset": offset}, optional)
             rows = self._parse(kind, result.data)
             sent = len(result.data) if isinstance(result.data, list) else len(rows)
             yield _Page(rows, sent, result.total)
@@ -82,37 +101,53 @@ class Reader:
                 return
         raise TooManyRows(SYSTEM, f"UIS has more rows than it returns ({method}).")
 
-    def _list(self, method: str, params: Mapping[str, object], kind: type[RowT]) -> Listing[RowT]:
+    def _list(
+        self, method: str, params: Mapping[str, object], kind: type[RowT], optional: Sequence[str] = ()
+    ) -> Listing[RowT]:
         """Read a whole list, by id so that no row moves to a page that was read already.
 
         UIS does not document by which fields these lists can be sorted, so an account may refuse it.
         """
         order = {"sort": [{"field": "id", "order": "asc"}]} if self.sorts_by_id else {}
         try:
-            pages = list(self._pages(method, {**params, **order}, kind))
+            pages = list(self._pages(method, {**params, **order}, kind, optional))
         except (RemoteRejected, UnexpectedReply) as exc:
             if not order or exc.code not in _SORT_REJECTED:
                 raise
             self.sorts_by_id = False
-            return self._list(method, params, kind)
+            return self._list(method, params, kind, optional)
         rows = {row: None for page in pages for row in page.rows}  # a page may repeat a row
         stated = max((page.total or 0 for page in pages), default=0)
         is_read = all(len(page.rows) == page.sent for page in pages)
         return Listing(list(rows), is_complete=is_read and len(rows) >= stated)
 
     def _dated(
-        self, method: str, params: Mapping[str, object], kind: type[DatedT], *, since: datetime, till: datetime
+        self,
+        method: str,
+        params: Mapping[str, object],
+        kind: type[DatedT],
+        *,
+        since: datetime,
+        till: datetime,
+        optional: Sequence[str] = (),
     ) -> Iterator[DatedT]:
         """Read a report over a period of any length; each row once, although adjacent windows share a second."""
         seen: set[int] = set()
         for first, last in date_windows.split(since, till, zone=self.zone):
-            for row in self._in_window(method, params, kind, first=first, last=last):
+            for row in self._in_window(method, params, kind, first=first, last=last, optional=optional):
                 if _row_id(row) not in seen:
                     seen.add(_row_id(row))
                     yield row
 
     def _in_window(
-        self, method: str, params: Mapping[str, object], kind: type[DatedT], *, first: str, last: str
+        self,
+        method: str,
+        params: Mapping[str, object],
+        kind: type[DatedT],
+        *,
+        first: str,
+        last: str,
+        optional: Sequence[str],
     ) -> Iterator[DatedT]:
         """Read one window, sorted by the start of the rows: UIS sorts a report by no field that is unique.
 
@@ -122,7 +157,7 @@ class Reader:
         limit = PAGE
         while True:
             window = {"date_from": first, "date_till": last, "limit": limit, "offset": 0}
-            result = self._ask(method, {**params, "sort": BY_START, **window})
+            result = self._ask_columns(method, {**params, "sort": BY_START, **window}, optional)
             rows = self._parse(kind, result.data)
             sent = self._note_rows(result.data or [], rows)
             yield from rows
@@ -159,13 +194,15 @@ class Reader:
         *,
         since: datetime,
         till: datetime,
+        optional: Sequence[str] = (),
     ) -> list[DatedT]:
         """Read the rows of many sessions, a hundred per request. `report`: method, session field."""
         method, field = report
         fields = kind.wire_names()
 
         def fetch(condition: Mapping[str, object]) -> list[DatedT]:
-            return list(self._dated(method, {"fields": fields, "filter": condition}, kind, since=since, till=till))
+            params = {"fields": fields, "filter": condition}
+            return list(self._dated(method, params, kind, since=since, till=till, optional=optional))
 
         starts = range(0, len(session_ids), SESSIONS_A_REQUEST)
         batches = (session_ids[start : start + SESSIONS_A_REQUEST] for start in starts)

@@ -14,7 +14,8 @@ _NAMES = (
     "event|notification_name|notification_mnemonic|notification_time|notification_timestamp|virtual_phone_number|external_id"
     "|contact_phone_number|contact_full_name|contact_id|employee_id|employee_full_name|employee_ids|call_source|direction"
     "|is_lost|is_internal|call_session_id|start_time|talk_time_duration|total_time_duration|wait_time_duration"
-    "|scenario_name|tag_names|leg_id|leg_ids|file_link|file_duration|last_talked_employee_id|lost_reason|finish_reason"
+    "|scenario_name|tag_names|campaign_name|cpn_region_name|operator_rating|leg_id|leg_ids|file_link|file_duration"
+    "|last_talked_employee_id|lost_reason|finish_reason"
 )
 _MISSING_AMPERSAND = re.compile(rf"(?:(?<![&?_a-z])|(?<==true)|(?<==false)|(?<==null))(?=(?:{_NAMES})=)")
 # Bounded: a body made of opening quotes only must not take quadratic time.

@@ -3,10 +3,11 @@
 from typing import Annotated, Any, TypeVar
 
 import structlog
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError, model_validator
 
 from connector_project.core.http_client import UnexpectedReply
-from telephony.uis import finish_reasons
+from telephony.uis import attribution, finish_reasons
+from telephony.uis.call_facts import SOURCE_COLUMN
 from telephony.uis.errors import SYSTEM
 from telephony.uis.fields import Digits, Locale, Moment, Row, Seconds, Text, Words
 from telephony.uis.types import EndedEvent, Result
@@ -32,7 +33,6 @@ class CallRow(Row):
     contact: Digits = Field(default="", validation_alias="contact_phone_number")
     number: Digits = Field(default="", validation_alias="virtual_phone_number")
     direction: Text = ""
-    source: Text = ""
     is_lost: bool | None = None
     finish_reason: Text = ""
     wait_seconds: Seconds = Field(default=0, validation_alias="wait_duration")
@@ -47,6 +47,16 @@ class CallRow(Row):
     voice_mail_ids: Words = Field(default=(), validation_alias="voice_mail_records")
     communication_id: int | None = None
     whole_record: Text = Field(default="", validation_alias="full_record_file_link")
+    attribution: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_attribution(cls, raw: Any) -> Any:
+        return raw | {"attribution": attribution.of_row(raw)} if isinstance(raw, dict) else raw
+
+    @classmethod
+    def wire_names(cls) -> list[str]:
+        return [*(name for name in super().wire_names() if name != "attribution"), SOURCE_COLUMN]
 
     def to_event(self) -> EndedEvent:
         values = vars(self) | {"is_lost": self._is_lost()}

@@ -1,7 +1,7 @@
 """What UIS sends. Every datetime is aware, phone numbers are digits only. "" and None mean that it was not told."""
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any, TypedDict
@@ -9,7 +9,8 @@ from typing import Annotated, Any, TypedDict
 from pydantic import AfterValidator, AliasPath, BeforeValidator, Field, model_validator
 
 from connector_project.core import phone_numbers
-from telephony.uis.fields import Digits, Email, Flag, Moment, Number, Row, Seconds, Stripped, Text, Words
+from telephony.uis.attribution import Values
+from telephony.uis.fields import Digits, Email, Flag, Moment, Row, Seconds, Stripped, Text, Words
 
 
 class Event(StrEnum):
@@ -61,6 +62,7 @@ class CallEvent:
     employee_id: int | None = None
     is_internal: bool | None = None  # what UIS said of it; None: nothing
     external_id: str = ""
+    attribution: Values = field(default_factory=dict, hash=False)  # by the codes of `call_facts`
 
     @property
     def is_of_colleagues(self) -> bool:
@@ -101,7 +103,6 @@ class EndedEvent(CallEvent):
     started_at: datetime | None = None
     rung_employee_ids: tuple[int, ...] | None = None
     talker_id: int | None = None
-    source: str = ""
     finish_reason: str = ""  # of a notification: a documented one
     record_ids: tuple[str, ...] = ()
     whole_record: str = ""  # URL of one recording of all talks
@@ -226,16 +227,6 @@ class Status(Row):
     mnemonic: Text = ""
     name: Text = ""
     is_deleted: Flag = False
-
-
-class UisNumber(Row):
-    """A virtual number of the account."""
-
-    number: Number = Field(validation_alias="virtual_phone_number")
-    name: Text = ""
-    is_active: Annotated[bool, BeforeValidator(lambda raw: raw is True or raw == "active")] = Field(
-        default=False, validation_alias="status"
-    )
 
 
 class Limits(TypedDict, total=False):

@@ -61,6 +61,7 @@ class _Template:
 #   talk_time_duration     an incoming call that ended without a talk counts as missed;
 #   direction              distinguishes a missed call from an unanswered outgoing one;
 #   file_link              the purpose of the recording notification.
+# The last ones of an event are read by attribution.py: where the call came from.
 # A field sent as null is not missing: UIS sends null for what it does not know about this call.
 _TEMPLATES: Mapping[Event, _Template] = {
     Event.WAITING: _Template(
@@ -86,19 +87,21 @@ _TEMPLATES: Mapping[Event, _Template] = {
     Event.CALL_END: _Template(
         Title("Завершение звонка", "Call finished"),
         "notification_time virtual_phone_number external_id contact_phone_number employee_id call_source direction "
-        "is_lost call_session_id start_time talk_time_duration total_time_duration wait_time_duration",
+        "is_lost call_session_id start_time talk_time_duration total_time_duration wait_time_duration scenario_name "
+        "tag_names cpn_region_name",
         required="contact_phone_number talk_time_duration",
         recommended="notification_time virtual_phone_number direction",
     ),
     Event.LOST_CALL: _Template(
         Title("Потерянный звонок", "Lost call"),
-        "notification_time virtual_phone_number contact_phone_number call_session_id wait_time_duration employee_ids",
+        "notification_time virtual_phone_number contact_phone_number call_session_id scenario_name wait_time_duration "
+        "employee_ids",
         required="contact_phone_number",
         recommended="notification_time virtual_phone_number",
     ),
     Event.RECORDED: _Template(
         Title("Записанный разговор", "Call recording completed"),
-        "notification_time virtual_phone_number contact_phone_number call_session_id employee_id file_link",
+        "notification_time virtual_phone_number contact_phone_number call_session_id employee_id file_link tag_names",
         required="file_link",
     ),
 }

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 from pydantic import AliasPath, BaseModel, BeforeValidator, Field, ValidationInfo
 
 from connector_project.core import phone_numbers
-from telephony.uis import finish_reasons, macro_values
+from telephony.uis import attribution, finish_reasons, macro_values
 from telephony.uis.fields import Locale
 from telephony.uis.payload import PayloadError, fields
 from telephony.uis.types import (
@@ -62,7 +62,8 @@ def parse(query: str, body: str, *, event: str, zone: ZoneInfo, region: str) -> 
     `zone` is the account's: UIS sends local times without a zone. `region` is its country (ISO code).
     """
     try:
-        parsed = _Body.model_validate(fields(query, body), context=Locale(zone, region))
+        told = fields(query, body)
+        parsed = _Body.model_validate(told, context=Locale(zone, region))
     except PayloadError as exc:
         return Unreadable(exc.fault, exc.detail, key=_digest(event, query, body))
     parsed.event = (event or parsed.event).strip().lower()
@@ -71,7 +72,7 @@ def parse(query: str, body: str, *, event: str, zone: ZoneInfo, region: str) -> 
         return Unreadable(fault, parsed.event[:60], key=_digest(event, query, body))
     if not parsed.call_session_id:
         return Unreadable(ParseError.NO_SESSION, parsed.event, key=_digest(event, query, body))
-    return parsed.to_event()
+    return parsed.to_event(attribution.of_notification(told))
 
 
 def _digest(*parts: str) -> str:
@@ -99,14 +100,13 @@ class _Body(BaseModel):
     is_internal: YesOrNo = None
     finish_reason: Text = ""
     lost_reason: Text = ""
-    call_source: Text = ""
     external_id: Text = ""
     talk_time_duration: Seconds = None
     wait_time_duration: Seconds = None
     total_time_duration: Seconds = None
     file_link: Link = ""
 
-    def to_event(self) -> ParsedWebhook:
+    def to_event(self, told: attribution.Values) -> ParsedWebhook:
         common: dict[str, Any] = {
             "event": self.event,
             "session_id": self.call_session_id,
@@ -119,6 +119,7 @@ class _Body(BaseModel):
             "employee_id": self.employee_id,
             "is_internal": self.is_internal,
             "external_id": self.external_id,
+            "attribution": told,
         }
         match self.event:
             case Event.WAITING | Event.OUTGOING:
@@ -142,7 +143,6 @@ class _Body(BaseModel):
             started_at=self._started_at(),
             rung_employee_ids=self.employee_ids,
             talker_id=self.last_talked_employee_id or self.employee_id,
-            source=self.call_source,
             finish_reason=self._finish_reason(),
         )
 

@@ -173,6 +173,9 @@ class VirtualNumber(models.Model):
         _("store"), max_length=100, blank=True, help_text=_("Code of the store this number belongs to.")
     )
     voice_mail_at = models.DateTimeField(null=True, editable=False)  # of the last call that had one in UIS's report
+    # What is known of all its calls, by the codes of `call_facts`, and since when it is.
+    attribution = models.JSONField(default=dict, editable=False)
+    attribution_at = models.DateTimeField(null=True, editable=False)
     is_default = models.BooleanField(
         _("default"), default=False, help_text=_("Used for click-to-call when no other number fits.")
     )

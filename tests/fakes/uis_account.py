@@ -65,6 +65,7 @@ class Account:
     employees: dict[int, Row] = field(default_factory=dict, repr=False)
     statuses: dict[int, Row] = field(default_factory=lambda: {s[0]: _status(*s) for s in _STATUSES}, repr=False)
     numbers: dict[int, Row] = field(default_factory=dict, repr=False)
+    campaigns: dict[int, Row] = field(default_factory=dict, repr=False)
     sessions: dict[int, Session] = field(default_factory=dict, repr=False)
     dialled: list[Row] = field(default_factory=list, repr=False)
 
@@ -84,6 +85,7 @@ class Account:
     reported_timezone: str | None = None  # what get.account returns, if not the real zone
     has_call_api_access: bool = True  # a permission of the key's user; the error without it is inferred
     unavailable_methods: set[str] = field(default_factory=set)  # of the Data API, because a component is missing
+    refused_columns: set[str] = field(default_factory=set)  # of any list, because a component is missing
     components: set[str] = field(default_factory=lambda: {BASIC_CALL_API})
     agent_user_ids: set[int] = field(default_factory=set)  # not empty: an agent's key, which requires user_id
 
@@ -190,12 +192,16 @@ class Account:
         is_internal: bool = False,
         is_served: bool = False,
         voice_mail: int = 0,
+        **origin: Any,
     ) -> Session:
-        """Add a finished call; without `started_at` it ended just now."""
+        """Add a finished call; without `started_at` it ended just now.
+
+        `origin` says where it came from: `tags`, `scenario_name`, and `columns` of the report.
+        """
         total = timedelta(seconds=wait + voice_mail + sum(seconds for _, seconds in talks))
         fields: Row = {"contact": contact, "number": number, "direction": direction, "source": source}
         fields |= {"external_id": external_id, "finish_reason": finish_reason, "is_internal": is_internal}
-        fields["is_served"] = is_served
+        fields |= {"is_served": is_served, **origin}
         began_at = started_at or self.clock() - total
         session = self.open_session(session_id=session_id, started_at=began_at, **fields)
         script = CallScript(rings=rings, talks=talks, wait=wait, is_recorded=recorded, voice_mail=voice_mail)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from tests.fakes import uis_fields, uis_reports, uis_update
+from tests.fakes import uis_attribution, uis_fields, uis_reports, uis_update
 from tests.fakes.uis_account import Account
 from tests.fakes.uis_fields import Columns
 from tests.fakes.uis_jsonrpc import Param, Row, RpcError, check_params
@@ -47,6 +47,8 @@ class _Listing:
         check_params(params, {**LISTING, **self.spec, **user_param(account)})
         check_user(account, params)
         columns = uis_fields.on_brand(self.columns, account.brand)
+        if refused := account.refused_columns.intersection(params.get("fields", [])):
+            raise RpcError("parameter_component_disabled", "fields", sorted(refused), components="Data API")
         if not account.sorts_by_id and any(one.get("field") == "id" for one in params.get("sort", [])):
             raise RpcError("sort_prohibited", "sort", "id")
         if params.get("offset"):
@@ -147,7 +149,16 @@ METHODS = {
     "get.virtual_numbers": Method(
         _Listing("get.virtual_numbers", _number_rows, uis_fields.NUMBERS), permission="number_management: select"
     ),
-    "get.calls_report": Method(_Listing("get.calls_report", _call_rows, uis_fields.CALLS, _WINDOW | _ONGOING)),
+    "get.calls_report": Method(_Listing("get.calls_report", _call_rows, uis_reports.CALLS, _WINDOW | _ONGOING)),
     "get.call_legs_report": Method(_Listing("get.call_legs_report", _leg_rows, uis_fields.LEGS, _WINDOW)),
+    "get.campaigns": Method(_Listing("get.campaigns", uis_attribution.campaign_rows, uis_attribution.CAMPAIGNS)),
+    "get.scenarios": Method(
+        _Listing("get.scenarios", uis_attribution.scenario_rows, uis_attribution.SCENARIOS),
+        permission="va: select",
+        component="va",
+    ),
+    "get.tags": Method(
+        _Listing("get.tags", uis_attribution.tag_rows, uis_attribution.TAGS), permission="tag_management: select"
+    ),
     "update.employees": Method(_update_employees, permission="employees: update"),
 }

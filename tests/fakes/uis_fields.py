@@ -23,7 +23,7 @@ class Column:
 Columns = dict[str, Column]
 
 
-def _columns(table: str) -> Columns:
+def parse_columns(table: str) -> Columns:
     found = {}
     for line in table.strip().splitlines():
         name, kind, marks, *values = line.split()
@@ -37,14 +37,14 @@ def on_brand(columns: Columns, brand: str) -> Columns:
 
 
 # Section 5.8 gives neither filters nor sorting for the one row of an account.
-ACCOUNT = _columns("""
+ACCOUNT = parse_columns("""
     app_id number D
     name string D
     timezone string D
 """)
 
 # Section 5.3, mark by mark.
-LEGS = _columns("""
+LEGS = parse_columns("""
     id number FD
     call_session_id number FSD
     call_records strings D
@@ -81,8 +81,8 @@ LEGS = _columns("""
     group_name string FD
 """)
 
-# Section 5.4, mark by mark, without the marketing columns.
-CALLS = _columns("""
+# Section 5.4, mark by mark; the marketing columns are in `uis_attribution`.
+CALLS = parse_columns("""
     id number FD
     start_time date SD
     finish_time date D
@@ -138,7 +138,7 @@ CALLS = _columns("""
 """)
 
 # Sections 5.5 to 5.7 give no marks: all columns are filterable and returned by default, all scalar ones sortable.
-EMPLOYEES = _columns("""
+EMPLOYEES = parse_columns("""
     id number FSD
     login string FSD
     first_name string FSD
@@ -165,7 +165,7 @@ EMPLOYEES = _columns("""
     operator object FD
 """)
 
-STATUSES = _columns("""
+STATUSES = parse_columns("""
     id number FSD
     name string FSD
     mnemonic enum FSD available break do_not_disturb not_at_workplace not_at_work auto_out_call unknown
@@ -182,7 +182,7 @@ STATUSES = _columns("""
     is_auto_out_calls_ready boolean FSD
 """)
 
-NUMBERS = _columns("""
+NUMBERS = parse_columns("""
     id number FSD
     child_customer_id number FSD
     virtual_phone_number string FSD

@@ -24,6 +24,10 @@ ERRORS: dict[str, tuple[int, str]] = {
     "forbidden": (-32003, "Permission denied"),
     "account_inactive": (-32009, "Your account has been disabled, contact the support service"),
     "component_disabled": (-32008, "Component {component_name} has been disabled"),
+    "parameter_component_disabled": (
+        -32008,
+        "You need at least on of the following components to access this paremeter: {components}",
+    ),
     "method_component_disabled": (
         -32008,
         "You need at least on of the following components to access this method: {components}",

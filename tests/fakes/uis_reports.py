@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from tests.fakes import uis_fields
+from tests.fakes import uis_attribution, uis_fields
 from tests.fakes.uis_fields import Columns
 from tests.fakes.uis_jsonrpc import Row
 from tests.fakes.uis_session import Leg, Session
+
+CALLS = uis_fields.CALLS | uis_attribution.CALLS
 
 
 def _empty(columns: Columns) -> Row:
@@ -15,7 +17,7 @@ def _empty(columns: Columns) -> Row:
 
 
 # Made once: reports of thousands of calls consist of little else.
-_EMPTY_LEG, _EMPTY_CALL = _empty(uis_fields.LEGS), _empty(uis_fields.CALLS)
+_EMPTY_LEG, _EMPTY_CALL = _empty(uis_fields.LEGS), _empty(CALLS)
 
 
 def leg_row(leg: Leg, session: Session, now: datetime) -> Row:
@@ -69,6 +71,7 @@ def call_row(session: Session, now: datetime) -> Row:
         | _call_durations(session, now)
         | _call_records(session, now)
         | _call_employees(session)
+        | uis_attribution.call_columns(session)
     )
 
 

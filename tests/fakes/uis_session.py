@@ -63,6 +63,8 @@ class Session:
     records_at: datetime | None = None
     communication_id: int = 0
     scenario_name: str | None = "Основной сценарий"
+    tags: Sequence[str] = ()
+    columns: dict[str, object] = field(default_factory=dict)  # of the report, about where the call came from
     employee_phone: str | None = None
     is_served: bool = False  # by a menu or an informer: UIS counts it as not lost, though no employee talked
     legs: list[Leg] = field(default_factory=list)

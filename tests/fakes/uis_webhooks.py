@@ -9,6 +9,8 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from tests.fakes import uis_attribution
+
 if TYPE_CHECKING:
     from tests.fakes.uis_session import Leg, Session
 
@@ -23,7 +25,8 @@ NAMES = {
     "recorded": "Записанный разговор",
 }
 
-# waiting, call_end, lost_call and recorded: samples/uis/templates; the others: the flat samples.
+# waiting, call_end, lost_call and recorded: samples/uis/templates, the last with the tags of S11; the others: the flat
+# samples.
 _HEAD = "notification_name notification_mnemonic notification_time virtual_phone_number"
 _TALK = f"{_HEAD} external_id contact_phone_number contact_id employee_full_name employee_id call_source"
 _TEMPLATES = {
@@ -41,7 +44,7 @@ _TEMPLATES = {
     "lost_call": "notification_name notification_time virtual_phone_number contact_phone_number call_session_id "
     "scenario_name wait_time_duration employee_ids",
     "recorded": "notification_name notification_time virtual_phone_number contact_phone_number call_session_id "
-    "employee_id file_link file_duration",
+    "employee_id file_link file_duration tag_names",
 }
 
 # The default body of UIS (section 8.5); `call_record_duration` is the nested name of `file_duration`.
@@ -144,7 +147,7 @@ class FakeNotification:
             "call_source": session.source,
             "direction": session.direction,
             "start_time": session.account.stamp(session.started_at),
-            "tag_names": [] if self.event == "recorded" else None,
+            **uis_attribution.macros(session, event=self.event),
         }
         return values | self._durations() | self._employee() | self._record()
 

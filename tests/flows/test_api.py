@@ -142,6 +142,11 @@ def test_call_has_codes_and_times_in_the_tenants_time_zone(read, shop):
         "next_attempt_at": None,
         "uploaded_at": "2026-03-10T12:00:00+03:00",
         "has_recording": True,
+        "source": "",
+        "scenario": "",
+        "campaign": "",
+        "tags": [],
+        "attribution": {},
     }
     assert read(f"calls/{call.pk}", shop) == row
 

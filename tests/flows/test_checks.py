@@ -20,6 +20,7 @@ from tenants.models import CheckRun, CrmConnection, Employee, UisConnection, Vir
 from tenants.rules import PopupChoice, StatusSync
 from tests import task_queue
 from tests.conftest import ANNA, CONTACT, IVAN, NUMBER, PETR
+from tests.fakes.uis_attribution import add_campaign
 from tests.flows.templates import send_every_event
 from tests.rules import publish_rules
 
@@ -146,6 +147,13 @@ def _v4_only(setup):
 
 
 ALSO = {"CRM_STATUS_SYNC": {"CRM_TIME_ZONE"}}  # Version 4 tells no time zone.
+
+
+def _campaign(setup):
+    add_campaign(setup.pbx, 7, "Весна", number=NUMBER)
+    VirtualNumber.objects.filter(number=NUMBER).update(attribution={"campaign": "Весна"})
+
+
 WRONG_SETTINGS = {
     "UIS_KEY_GIVEN": lambda setup: _key(setup, ""),
     "UIS_KEY": lambda setup: _key(setup, "no-such-key"),
@@ -169,6 +177,8 @@ WRONG_SETTINGS = {
     "UIS_EXTENSIONS": lambda setup: setup.pbx.employees[IVAN].update(extension={}),
     "UIS_EXTENSIONS_UNIQUE": _share_extension,
     "UIS_NUMBERS": _lock_numbers,
+    "UIS_CAMPAIGNS": lambda setup: (_campaign(setup), setup.pbx.unavailable_methods.add("get.campaigns")),
+    "UIS_ATTRIBUTION": lambda setup: (_campaign(setup), setup.pbx.refused_columns.add("utm_source")),
     "DEFAULT_NUMBER": lambda setup: VirtualNumber.objects.update(is_default=False),
     "UIS_OWN_INTEGRATION": _own_integration,
     "CLOCKS": _late_rings,

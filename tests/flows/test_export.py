@@ -107,6 +107,12 @@ def test_command_prints_every_field_of_a_call(uploaded_call, tenant):
         "failed_at": "",
         "uploaded_at": "2026-03-10T12:00:00+03:00",
         "has_recording": "true",
+        "source": "va",
+        "scenario": "Основной сценарий",
+        "campaign": "",
+        "tags": "",
+        **dict.fromkeys(["utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content"], ""),
+        **dict.fromkeys(["traffic_source", "channel", "region", "ym_client_id", "ua_client_id", "rating"], ""),
     }
 
 

@@ -4,10 +4,11 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 import requests
 
+from tests.fakes import uis_attribution
 from tests.fakes.retailcrm import Account as CrmAccount
 from tests.fakes.retailcrm import FakeRetailCrm
 from tests.fakes.uis import Account as Pbx
@@ -22,6 +23,17 @@ CRM_KEY = "demoCrmApiKey000000000000000000a"
 CRM_HOST = "demo.retailcrm.ru"
 NUMBER, SECOND_NUMBER = "74950000001", "74950000002"
 IVAN, PETR, ANNA = 300001, 300002, 300003
+# Where the calls come from; those to the second number also by its campaign.
+ORIGIN: dict[str, Any] = {
+    "tags": ["Новый клиент"],
+    "columns": {
+        "campaign_name": "Весна",
+        "utm_source": "yandex",
+        "utm_medium": "cpc",
+        "channel": "paid",
+        "cpn_region_name": "Москва и Московская область",
+    },
+}
 # Anna has no user in the CRM: in practice, the two lists differ.
 USERS = {IVAN: 27, PETR: 28}
 
@@ -126,6 +138,7 @@ class SimulatedTenant:
     def _add_staff(self) -> None:
         self.pbx.add_number(NUMBER, name="Основной")
         self.pbx.add_number(SECOND_NUMBER, name="Второй")
+        uis_attribution.add_campaign(self.pbx, 7001, "Весна", number=SECOND_NUMBER, source="yandex", medium="cpc")
         employees = ((IVAN, "Иванов Иван", "ivan"), (PETR, "Петров Пётр", "petr"), (ANNA, "Сидорова Анна", "anna"))
         for order, (uis_id, name, mailbox) in enumerate(employees, start=1):
             numbers = [f"7999100000{order}"]

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from tests.fakes.uis import Session
 from tests.fakes.uis_session import CallScript
-from tests.simulator.fixtures import NUMBER, BadRequest, SimulatedTenant
+from tests.simulator.fixtures import NUMBER, ORIGIN, BadRequest, SimulatedTenant
 
 
 def ring(tenant: SimulatedTenant, employees: Sequence[int], *, contact: str, direction: str = "in") -> Session:
@@ -14,7 +14,7 @@ def ring(tenant: SimulatedTenant, employees: Sequence[int], *, contact: str, dir
     if unknown or not employees:
         raise BadRequest(f"unknown employees: {unknown}")
     now = tenant.uis.now()
-    session = tenant.pbx.open_session(contact=contact, number=NUMBER, direction=direction, started_at=now)
+    session = tenant.pbx.open_session(contact=contact, number=NUMBER, direction=direction, started_at=now, **ORIGIN)
     _play(tenant, session, CallScript(rings=list(employees), talks=[], wait=0))
     _reopen(session)
     tenant.current = session

@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.fakes.uis import EVENTS, Session
 from tests.simulator import live_call
-from tests.simulator.fixtures import IVAN, NUMBER, PETR, BadRequest, SimulatedTenant
+from tests.simulator.fixtures import IVAN, NUMBER, ORIGIN, PETR, BadRequest, SimulatedTenant
 from tests.simulator.webhook_sender import FORMS, Send, WebhookSender, over_http
 
 Result = dict[str, Any]
@@ -210,6 +210,7 @@ def _finished(tenant: SimulatedTenant, params: Mapping[str, Any], *, talks: list
             talks=talks,
             wait=int(params.get("wait", 5)),
             recorded=bool(params.get("recorded", True)),
+            **ORIGIN,
         )
         return tenant.current
 

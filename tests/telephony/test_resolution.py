@@ -195,12 +195,14 @@ def test_call_among_colleagues_is_internal(number):
 
 
 def test_click_to_call_reported_as_incoming_is_outgoing():
-    resolution = resolution_of(end(60, talk=50, direction="in", source="callapi", external_id="click-7"), legs=TRANSFER)
+    resolution = resolution_of(
+        end(60, talk=50, direction="in", attribution={"source": "callapi"}, external_id="click-7"), legs=TRANSFER
+    )
     assert (resolution.direction, resolution.result, resolution.is_lost) == ("out", Result.ANSWERED, False)
 
 
 def test_unanswered_click_to_call_is_not_a_missed_call():
-    reported = end(20, direction="in", source="callapi", external_id="click-7")
+    reported = end(20, direction="in", attribution={"source": "callapi"}, external_id="click-7")
     assert resolution_of(reported).status == ResolutionStatus.NEEDS_LEGS
     unanswered = [
         leg(1, starts=4, lasts=20, is_operator=False, finish_reason="subscriber_busy"),
@@ -211,7 +213,7 @@ def test_unanswered_click_to_call_is_not_a_missed_call():
 
 
 def test_callapi_call_without_our_id_keeps_its_direction():
-    assert resolution_of(end(60, talk=50, source="callapi", external_id="lead-7")).direction == "in"
+    assert resolution_of(end(60, talk=50, attribution={"source": "callapi"}, external_id="lead-7")).direction == "in"
 
 
 def test_talk_on_an_unknown_number_names_the_talker_of_the_event_as_candidate():

@@ -7,6 +7,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from connector_project.core import phone_numbers
+from connector_project.operations.admin import call_origin
 from connector_project.operations.admin.call_list import format_duration, state_label
 from connector_project.operations.explain import explain
 from connector_project.operations.explain.data import Redactor
@@ -24,6 +25,7 @@ def page_context(call: Call, *, redactor: Redactor, may_act: bool, now: datetime
         "state": state_label(call),
         "explanation": explanation,
         "details": _details(call, redactor),
+        "origin": call_origin.of_call(call, redactor, now=now),
         "timeline": [
             (datetime_display.format_with_seconds(call.tenant, entry.at, now=now), entry)
             for entry in explanation.timeline

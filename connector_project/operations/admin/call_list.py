@@ -13,18 +13,21 @@ from django.utils.html import format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from connector_project.core import phone_numbers
+from connector_project.core import phone_numbers, phone_texts
 from connector_project.core.admin import base
 from connector_project.core.admin.base import ReadOnlyAdmin, with_column_label
 from connector_project.core.admin.pagination import AFTER, BEFORE, KeysetChangeList
+from telephony.calls.attribution_filters import COLUMNS, suggestions
 from telephony.calls.filters import PKS, CallFilterSet
 from telephony.models import Call, State
 from telephony.number_search import Searches
 from tenants import datetime_display
+from tenants.visibility import visible_to
 
 FORM_FIELDS = (
     *("q", "tenant__id__exact", "day", "direction", "outcome", "status"),
     *("reason", "rule", "number", "recording"),
+    *COLUMNS,
 )
 NOT_FILTERS = {AFTER, BEFORE, PAGE_VAR, ERROR_FLAG, *IGNORED_PARAMS} - {"q"}
 STATE_CSS_CLASSES: Mapping[str, str] = {State.UPLOADED: "active", State.SKIPPED: "quiet"}
@@ -36,10 +39,14 @@ class CallChangeList(KeysetChangeList):
     def get_filters(self, request: HttpRequest) -> Any:
         self.filterset = call_filters(request, self.root_queryset)
         self.root_queryset = self.filterset.qs
+        self.suggested = _suggestions(request, self.filterset)
         return [], False, {}, False, bool(self.filterset.data)
 
     @property
     def form_fields(self) -> list[BoundField]:
+        fields = self.filterset.form.fields
+        for name in self.suggested:
+            fields[name].widget.attrs |= {"list": f"suggested-{name}", "autocomplete": "off"}
         return [self.filterset.form[name] for name in FORM_FIELDS]
 
     @property
@@ -55,7 +62,7 @@ class CallListAdmin(ReadOnlyAdmin):
     keyset_field = "started_at"
     list_display = (
         datetime_display.short_column(Call, "started_at", names_clock=True),
-        *("tenant", "customer", "shown_employee", "duration", "shown_state", "shown_reason"),
+        *("tenant", "customer", "shown_employee", "duration", "shown_attribution", "shown_state", "shown_reason"),
     )
     list_select_related = ("tenant", "employee")
 
@@ -64,7 +71,7 @@ class CallListAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Call]:
         # Encrypted, long fields are not needed in the list.
-        return super().get_queryset(request).defer("uis_snapshot", "recording_url")
+        return super().get_queryset(request).defer("uis_snapshot", "recording_url", "attribution")
 
     @admin.display(description=_("contact"))
     def customer(self, call: Call) -> str:
@@ -88,6 +95,16 @@ class CallListAdmin(ReadOnlyAdmin):
         waited = gettext("waited %(time)s") % {"time": format_duration(call.wait_seconds)}
         return f"{ended}, {waited}" if call.wait_seconds else ended
 
+    @admin.display(description=_("scenario, campaign, tags"))
+    def shown_attribution(self, call: Call) -> str:
+        """Where the call came from; names may hold a number."""
+        known = [text for text in (call.scenario, call.campaign, ", ".join(call.tags)) if text]
+        if not known:
+            return ""
+        shown = [phone_texts.mask(text) for text in known]
+        label = with_column_label(_("scenario, campaign, tags"), shown[0])
+        return format_html('{} <div class="text-secondary">{}</div>', label, " · ".join(shown[1:]))
+
     @admin.display(description=_("state"))
     def shown_state(self, call: Call) -> str:
         return state_label(call)
@@ -101,6 +118,14 @@ class CallListAdmin(ReadOnlyAdmin):
 def call_filters(request: HttpRequest, calls: QuerySet[Call]) -> CallFilterSet:
     """Return the calls that a list's address selects, for the user."""
     return CallFilterSet(chosen_filters(request), calls, reader=request.user, admit=searches(request).admit)
+
+
+def _suggestions(request: HttpRequest, filterset: CallFilterSet) -> dict[str, list[str]]:
+    """Return the names to choose from: those of the newest calls, of the chosen client if there is one."""
+    calls = visible_to(Call.objects.all(), request.user)
+    chosen = filterset.form.cleaned_data.get("tenant__id__exact") if filterset.is_valid() else None
+    found = suggestions(calls.filter(tenant=chosen) if chosen else calls)
+    return {name: [text for text in texts if phone_texts.mask(text) == text] for name, texts in found.items()}
 
 
 def searches(request: HttpRequest) -> Searches:

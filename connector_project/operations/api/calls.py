@@ -4,6 +4,7 @@ from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 from django_filters import ChoiceFilter
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from connector_project.core import phone_numbers
@@ -11,9 +12,11 @@ from connector_project.core.filters import ConditionFilter
 from connector_project.operations.api.base import Resource, Row
 from connector_project.operations.api.filters import ResourceFilterSet
 from crm import call_records
-from telephony.calls import outcomes
+from telephony.calls import attribution, outcomes
+from telephony.calls.attribution import KnownFact, Origin
 from telephony.calls.filters import HAS_RECORDING, CallFilterSet
 from telephony.models import Call
+from telephony.uis.attribution import Value
 from tenants import rule_labels
 from tenants.models import Employee
 
@@ -39,6 +42,16 @@ class Person(Row):
         return self.shown_text(employee.full_name)
 
 
+class ToldFact(serializers.Serializer[Any]):
+    """A fact of where a call came from."""
+
+    value = serializers.JSONField(help_text=_("A text, a number or, of tags, a list of texts."))
+    told_by = serializers.ChoiceField(
+        list(Origin), help_text=_("The report outranks notifications, and these the campaign of the virtual number.")
+    )
+    at = serializers.DateTimeField(allow_null=True, help_text=_("When it was told."))
+
+
 class CallRow(Row):
     """A call."""
 
@@ -52,6 +65,15 @@ class CallRow(Row):
         source="rule_version.number", help_text=_("Of the client's rules, by which the call was decided last.")
     )
     has_recording = serializers.BooleanField()
+    source = serializers.SerializerMethodField(  # type: ignore[assignment]  # a field, no option of this one
+        help_text=_("UIS's code of the source, for example va or callapi.")
+    )
+    scenario = serializers.SerializerMethodField()
+    campaign = serializers.SerializerMethodField()
+    tags = serializers.SerializerMethodField()
+    attribution = serializers.SerializerMethodField(
+        help_text=_("Everything that is known of where the call came from, by the name of the fact.")
+    )
 
     class Meta:
         model = Call
@@ -59,7 +81,7 @@ class CallRow(Row):
             *("id", "tenant", "session_id", "external_id", "origin", "started_at", "ended_at", "direction"),
             *("is_internal", "contact", "number", "outcome", "result", "talk_seconds", "wait_seconds", "employee"),
             *("crm_user_id", "state", "rule", "rule_version", "reason", "failed_at", "next_attempt_at", "uploaded_at"),
-            "has_recording",
+            *("has_recording", "source", "scenario", "campaign", "tags", "attribution"),
         )
 
     def get_external_id(self, call: Call) -> str:
@@ -70,6 +92,32 @@ class CallRow(Row):
 
     def get_number(self, call: Call) -> str:
         return phone_numbers.e164(call.number)
+
+    def get_source(self, call: Call) -> str:
+        return self.shown_text(call.source)
+
+    def get_scenario(self, call: Call) -> str:
+        return self.shown_text(call.scenario)
+
+    def get_campaign(self, call: Call) -> str:
+        return self.shown_text(call.campaign)
+
+    def get_tags(self, call: Call) -> list[str]:
+        return [self.shown_text(name) for name in call.tags]
+
+    @extend_schema_field(serializers.DictField(child=ToldFact()))
+    def get_attribution(self, call: Call) -> dict[str, dict[str, Any]]:
+        known = attribution.from_columns(attribution.columns_of(call))
+        return {code: self._told(fact, call) for code, fact in known.items()}
+
+    def _told(self, fact: KnownFact, call: Call) -> dict[str, Any]:
+        at = fact.at and fact.at.astimezone(call.tenant.zone).isoformat()
+        return {"value": self._shown(fact.value), "told_by": fact.origin.value, "at": at}
+
+    def _shown(self, value: Value) -> Any:
+        if isinstance(value, tuple):
+            return [self.shown_text(name) for name in value]
+        return self.shown_text(value) if isinstance(value, str) else value
 
 
 class Calls(Resource):

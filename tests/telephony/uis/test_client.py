@@ -12,7 +12,8 @@ from connector_project.core.http_client import Reply
 from telephony.uis import client as uis
 from telephony.uis import data_api
 from telephony.uis.jsonrpc import Channel
-from telephony.uis.types import Account, CallLeg, EndedEvent, Result, Status, UisEmployee, UisNumber
+from telephony.uis.numbers import UisNumber
+from telephony.uis.types import Account, CallLeg, EndedEvent, Result, Status, UisEmployee
 from tenants.models import UisConnection
 from tests.telephony.uis.samples import CALL_URL, DATA_URL, MOSCOW, TOKEN, FakeTransport, error_reply, load, page
 
@@ -97,7 +98,7 @@ def test_virtual_numbers_have_name_and_activity():
     reply["result"]["data"].append({"virtual_phone_number": "74950000002", "name": None, "status": "limit_lock"})
     transport = FakeTransport(reply)
     assert transport.client().virtual_numbers().rows == [
-        UisNumber(number="74950000001", name="Основной номер", is_active=True),
+        UisNumber(number="74950000001", name="Основной номер", is_active=True, kind="va", campaigns=()),
         UisNumber(number="74950000002", name="", is_active=False),
     ]
     documented = load("get_virtual_numbers.request.json")
@@ -185,7 +186,7 @@ ANSWERED = EndedEvent(
     started_at=datetime(2024, 10, 25, 7, 11, 46, tzinfo=UTC),
     rung_employee_ids=(300001,),
     talker_id=300001,
-    source="va",
+    attribution={"source": "va", "scenario": "Основной сценарий", "tags": ("Не обработано",)},
     record_ids=(RECORD,),
     whole_record="https://media.uiscom.ru/3960000001/0123456789abcdef0123456789abcdef",
     result=Result.ANSWERED,
@@ -204,7 +205,7 @@ LOST = EndedEvent(
     total_seconds=30,
     started_at=datetime(2024, 10, 25, 7, 20, tzinfo=UTC),
     rung_employee_ids=(300001,),
-    source="va",
+    attribution={"source": "va", "scenario": "Основной сценарий", "tags": ()},
     result=Result.NO_ANSWER,
 )
 

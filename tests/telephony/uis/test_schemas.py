@@ -8,7 +8,8 @@ import pytest
 from connector_project.core.http_client import UnexpectedReply
 from telephony.uis import fields, schemas
 from telephony.uis.fields import Locale
-from telephony.uis.types import Account, CallLeg, Result, Status, UisEmployee, UisNumber
+from telephony.uis.numbers import UisNumber
+from telephony.uis.types import Account, CallLeg, Result, Status, UisEmployee
 
 ROW = {"id": 1, "start_time": "2024-10-25 10:00:00", "direction": "in"}
 

@@ -47,11 +47,20 @@ def without_key(event):
 # --- samples
 
 
+SCENARIO = "Основной сценарий"
 SAMPLES = [
     (
         "notification_incoming.flat.json",
         "incoming",
-        OtherEvent(event="incoming", session_id=3960000001, happened_at=AT, contact=CALLER, number=OWN, direction="in"),
+        OtherEvent(
+            event="incoming",
+            session_id=3960000001,
+            happened_at=AT,
+            contact=CALLER,
+            number=OWN,
+            direction="in",
+            attribution={"scenario": SCENARIO},
+        ),
     ),
     (
         "notification_waiting.flat.json",
@@ -64,6 +73,7 @@ SAMPLES = [
             number=OWN,
             direction="in",
             employee_id=300001,
+            attribution={"source": "va"},
         ),
     ),
     (
@@ -90,6 +100,7 @@ SAMPLES = [
             number=OWN,
             direction="in",
             employee_id=300001,
+            attribution={"source": "va"},
         ),
     ),
     (
@@ -103,6 +114,7 @@ SAMPLES = [
             number=OWN,
             direction="in",
             employee_id=300001,
+            attribution={"source": "va", "scenario": SCENARIO},
         ),
     ),
     (
@@ -122,7 +134,7 @@ SAMPLES = [
             total_seconds=76,
             started_at=AT,
             talker_id=300001,
-            source="va",
+            attribution={"source": "va", "scenario": SCENARIO},
         ),
     ),
     (
@@ -140,7 +152,7 @@ SAMPLES = [
             wait_seconds=30,
             total_seconds=30,
             started_at=datetime(2024, 10, 25, 7, 20, 0, 101000, tzinfo=UTC),
-            source="va",
+            attribution={"source": "va", "scenario": SCENARIO},
         ),
     ),
     (
@@ -160,7 +172,7 @@ SAMPLES = [
             total_seconds=23,
             started_at=datetime(2019, 12, 16, 11, 40, 24, 234000, tzinfo=UTC),
             talker_id=300001,
-            source="va",
+            attribution={"source": "va", "scenario": SCENARIO},
         ),
     ),
     (
@@ -180,7 +192,7 @@ SAMPLES = [
             total_seconds=76,
             started_at=datetime(2024, 10, 25, 7, 11, 46, 511000, tzinfo=UTC),
             talker_id=300001,
-            source="va",
+            attribution={"source": "va", "scenario": SCENARIO},
         ),
     ),
     (
@@ -197,6 +209,7 @@ SAMPLES = [
             wait_seconds=30,
             started_at=AT - timedelta(seconds=30),
             rung_employee_ids=(300001, 300002),
+            attribution={"scenario": SCENARIO},
         ),
     ),
     (
@@ -210,6 +223,7 @@ SAMPLES = [
             number=OWN,
             employee_id=300001,
             link=LINK,
+            attribution={"scenario": SCENARIO, "tags": ()},
         ),
     ),
     (
@@ -224,6 +238,7 @@ SAMPLES = [
             direction="in",
             employee_id=300001,
             link=LINK,
+            attribution={"scenario": SCENARIO, "tags": ()},
         ),
     ),
     (
@@ -290,7 +305,10 @@ def fill_template(name: str, **macros: object) -> str:
 
 COMMON = {"session_id": 3960000001, "happened_at": AT, "contact": CALLER, "number": OWN, "direction": "in"}
 TEMPLATES = [
-    ("templates/waiting.txt", RingingEvent(event="waiting", employee_id=300001, **COMMON)),
+    (
+        "templates/waiting.txt",
+        RingingEvent(event="waiting", employee_id=300001, attribution={"source": "va"}, **COMMON),
+    ),
     (
         "templates/call_end.txt",
         EndedEvent(
@@ -302,7 +320,7 @@ TEMPLATES = [
             total_seconds=76,
             started_at=AT,
             talker_id=300001,
-            source="va",
+            attribution={"source": "va", "scenario": SCENARIO},
             **COMMON,
         ),
     ),
@@ -314,6 +332,7 @@ TEMPLATES = [
             wait_seconds=11,
             started_at=AT - timedelta(seconds=11),
             rung_employee_ids=(300001, 300002),
+            attribution={"scenario": SCENARIO},
             **COMMON,
         ),
     ),
@@ -452,7 +471,7 @@ def test_byte_order_mark_is_ignored():
 def test_top_level_field_takes_precedence_over_a_group():
     body = END | {"direction": "out", "call_info": {"direction": "in", "call_session_id": 9, "call_source": "va"}}
     parsed = parse(body)
-    assert (parsed.session_id, parsed.direction, parsed.source) == (5, "out", "va")
+    assert (parsed.session_id, parsed.direction, parsed.attribution) == (5, "out", {"source": "va"})
 
 
 def test_first_group_takes_precedence_over_a_later_one():
@@ -848,7 +867,7 @@ def test_characters_the_database_rejects_are_replaced():
     parsed = parse(
         '{"event": "call_end", "call_session_id": 5, "external_id": "a\\u0000b\\udfff", "call_source": "\\ud800"}'
     )
-    assert (parsed.external_id, parsed.source) == ("ab?", "?")
+    assert (parsed.external_id, parsed.attribution) == ("ab?", {"source": "?"})
 
 
 def test_text_is_truncated_to_its_column():
