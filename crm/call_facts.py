@@ -1,16 +1,27 @@
 """The facts of calls and of ringing phones that a field map reads, as the CRM is to get them."""
 
+from collections.abc import Collection
+from typing import Any
+
 from connector_project.core import phone_numbers
+from connector_project.core.compiled_queries import CompiledSelect
+from telephony.calls import attribution
 from telephony.models import Call
+from telephony.uis import call_facts as uis_facts
 from tenants import erased_numbers
 from tenants.field_map.facts import Fact, Facts, Value
-from tenants.models import Employee, Tenant
+from tenants.models import Employee, Tenant, VirtualNumber
 
 ANSWERED, MISSED = "answered", "missed"
+ATTRIBUTION = frozenset(Fact(code) for code in uis_facts.ATTRIBUTION)  # where a call came from
 
 
-def of_call(call: Call, *, store: str, recording_url: str) -> Facts:
-    """Return what is known of a finished call; what is not known is left out."""
+def of_call(call: Call, *, store: str, recording_url: str, needed: Collection[Fact]) -> Facts:
+    """Return what is known of a finished call; what is not known is left out.
+
+    Where it came from is read only if one of these facts is `needed`.
+    """
+    told = _of_columns(call) if ATTRIBUTION.intersection(needed) else {}
     return _known(
         _of_parties(call.contact, call.number, call.employee, direction=call.direction, store=store)
         | {
@@ -18,14 +29,24 @@ def of_call(call: Call, *, store: str, recording_url: str) -> Facts:
             Fact.TALK_SECONDS: call.talk_seconds,
             Fact.WAIT_SECONDS: call.wait_seconds,
             Fact.RECORDING: recording_url,
-            Fact.SOURCE: call.source,
         }
+        | told
     )
 
 
-def of_ring(contact: str, number: str, employee: Employee, *, direction: str, store: str) -> Facts:
-    """Return what is known while a phone rings."""
-    return _known(_of_parties(contact, number, employee, direction=direction, store=store))
+def of_ring(
+    tenant: Tenant,
+    contact: str,
+    number: str,
+    employee: Employee,
+    *,
+    direction: str,
+    store: str,
+    needed: Collection[Fact],
+) -> Facts:
+    """Return what is known while a phone rings. One query if a fact of the virtual number is `needed`."""
+    static = _of_number(tenant, number) if ATTRIBUTION.intersection(needed) else {}
+    return _known(_of_parties(contact, number, employee, direction=direction, store=store) | static)
 
 
 def salt_of(tenant: Tenant) -> str:
@@ -43,6 +64,25 @@ def _of_parties(
         Fact.DIRECTION: direction,
         Fact.STORE: store,
     }
+
+
+def _of_columns(call: Call) -> dict[Fact, Value]:
+    known = attribution.from_columns(attribution.columns_of(call))
+    return {Fact(code): found.value for code, found in known.items()}
+
+
+_STATIC: CompiledSelect[tuple[dict[str, Any]]] = CompiledSelect(
+    lambda given: (
+        VirtualNumber.objects.filter(tenant=given.integer("tenant"), number=given.text("number"))
+        .order_by()
+        .values_list("attribution")
+    )
+)
+
+
+def _of_number(tenant: Tenant, number: str) -> dict[Fact, Value]:
+    found = _STATIC.first(tenant=tenant.pk, number=number)
+    return {Fact(code): value for code, value in found[0].items()} if found else {}
 
 
 def _known(facts: dict[Fact, Value]) -> Facts:

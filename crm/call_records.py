@@ -72,11 +72,12 @@ def records(batch: Sequence[Call], *, now: datetime) -> dict[int, Prepared]:
     """Return the record of each call of one tenant by primary key. This issues the recording links in them."""
     tenant, recording_urls = batch[0].tenant, links.addresses(batch, longest=LONGEST_URL, now=now)
     sites, salt, field_map = store_by_number(tenant.crm), call_facts.salt_of(tenant), tenant.rules.field_map
-    read = (field_map.needs(Record.UPLOAD) - _OF_THE_CALL) if field_map.rows else frozenset()
+    needed = field_map.needs(Record.UPLOAD) if field_map.rows else frozenset()
+    read = needed - _OF_THE_CALL
     found = {}
     for call in batch:
         store = sites.get(call.number, tenant.crm.site)
-        facts = call_facts.of_call(call, store=store, recording_url=recording_urls.get(call.pk, ""))
+        facts = call_facts.of_call(call, store=store, recording_url=recording_urls.get(call.pk, ""), needed=needed)
         filled = applied(field_map, Record.UPLOAD, facts, salt=salt)
         kept = {str(fact): value for fact, value in facts.items() if fact in read}
         found[call.pk] = Prepared(_record(call, tenant.crm, filled), kept)

@@ -183,9 +183,12 @@ def _create(
 
 def _filled(tenant: Tenant, employee: Employee, call: RuleInput) -> dict[str, str]:
     """Return what the field map fills in a pop-up, without the phone, which is the contact."""
-    store = call_records.site(tenant.crm, call.number)
-    facts = call_facts.of_ring(call.contact, call.number, employee, direction=call.direction, store=store)
-    filled = applied(tenant.rules.field_map, Record.POPUP, facts, salt="")
+    store, field_map = call_records.site(tenant.crm, call.number), tenant.rules.field_map
+    needed, direction = field_map.needs(Record.POPUP), call.direction
+    facts = call_facts.of_ring(
+        tenant, call.contact, call.number, employee, direction=direction, store=store, needed=needed
+    )
+    filled = applied(field_map, Record.POPUP, facts, salt="")
     return {name: value for name, value in filled.values.items() if name != "phone"}
 
 

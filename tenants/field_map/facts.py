@@ -30,8 +30,6 @@ class Fact(StrEnum):
     UA_CLIENT_ID = "ua_client_id"
     CUSTOMER = "customer"  # "known" or "new" to the CRM
     CONSTANT = "constant"  # the row's own text
-
-    # Known when the call is over.
     OUTCOME = "outcome"  # "answered" or "missed"
     TALK_SECONDS = "talk_seconds"
     WAIT_SECONDS = "wait_seconds"
@@ -56,7 +54,11 @@ _PRICES = {
     Price.REPORT: {Fact.TRAFFIC_SOURCE, Fact.CHANNEL, Fact.YM_CLIENT_ID, Fact.UA_CLIENT_ID},
     Price.KNOWN_CUSTOMER: {Fact.CUSTOMER},
 }
-_AFTER_THE_CALL = {Fact.OUTCOME, Fact.TALK_SECONDS, Fact.WAIT_SECONDS, Fact.RECORDING, Fact.TAGS, Fact.RATING}
+# Told by the notification that a call has ended, or measured until then.
+_AFTER_THE_CALL = {
+    *(Fact.SOURCE, Fact.SCENARIO, Fact.REGION, Fact.TAGS, Fact.RATING),
+    *(Fact.OUTCOME, Fact.TALK_SECONDS, Fact.WAIT_SECONDS, Fact.RECORDING),
+}
 
 
 def price_of(fact: Fact) -> Price:

@@ -1,7 +1,7 @@
 """The rows of a field map, as values and as stored JSON."""
 
 import functools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Self
@@ -90,13 +90,19 @@ class FieldMap:
     def dump(self) -> list[dict[str, Any]]:
         return [row.dump() for row in self.rows]
 
-    def of(self, target: Target) -> Iterator[tuple[int, Row]]:
-        """Yield the rows of a target with their numbers; its default, as row 0, comes last."""
+    def of(self, target: Target) -> Sequence[tuple[int, Row]]:
+        """Return the rows of a target with their numbers; its default, as row 0, comes last."""
+        return self._by_target[target.code]
+
+    @functools.cached_property
+    def _by_target(self) -> Mapping[str, Sequence[tuple[int, Row]]]:
+        found: dict[str, list[tuple[int, Row]]] = {code: [] for code in TARGETS}
         for number, row in enumerate(self.rows, start=1):
-            if row.target == target.code:
-                yield number, row
-        if target.default:
-            yield 0, Row(target=target.code, facts=(target.default,))
+            found[row.target].append((number, row))
+        for code, target in TARGETS.items():
+            if target.default:
+                found[code].append((0, Row(target=code, facts=(target.default,))))
+        return found
 
     def is_left_out(self, record: Record) -> bool:
         """Return whether no record of this kind is ever sent: its phone is left out whatever the call."""
@@ -121,8 +127,14 @@ class FieldMap:
 
     def needs(self, record: Record) -> frozenset[Fact]:
         """Return the facts that may be read for a record."""
-        of_record = (target for target in TARGETS.values() if target.record == record)
-        return frozenset(fact for target in of_record for _number, row in self.of(target) for fact in row.needs)
+        return self._needs[record]
+
+    @functools.cached_property
+    def _needs(self) -> Mapping[Record, frozenset[Fact]]:
+        found: dict[Record, set[Fact]] = {record: set() for record in Record}
+        for code, rows in self._by_target.items():
+            found[TARGETS[code].record].update(fact for _number, row in rows for fact in row.needs)
+        return {record: frozenset(facts) for record, facts in found.items()}
 
     def prices(self) -> frozenset[Price]:
         """Return what knowing all facts of the map costs."""

@@ -35,7 +35,7 @@ _PHONE = (Kind.PASS, Kind.LEAVE_THE_RECORD_OUT)
 _SWITCH = (Kind.PASS, Kind.LEAVE_OUT)
 # Nothing of a person: what was sent with a pop-up is stored with it.
 _ADVERTISING = (
-    *(Fact.CAMPAIGN, Fact.SOURCE, Fact.SCENARIO, Fact.CONSTANT),
+    *(Fact.CAMPAIGN, Fact.CONSTANT),
     *(Fact.UTM_SOURCE, Fact.UTM_MEDIUM, Fact.UTM_CAMPAIGN, Fact.UTM_TERM, Fact.UTM_CONTENT),
 )
 _SOURCE_PARTS = ("source", "medium", "campaign", "keyword", "content")

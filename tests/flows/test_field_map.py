@@ -6,7 +6,8 @@ import pytest
 from django.utils import timezone
 
 from crm.models import Popup
-from telephony.models import Call
+from telephony.models import Call, CallLogEntry
+from tenants.models import VirtualNumber
 from tests.conftest import CONTACT, IVAN, NUMBER
 from tests.rules import publish_rules
 
@@ -90,3 +91,22 @@ def test_popups_that_the_map_leaves_out_are_not_shown(notify, crm, missed, tenan
     assert not Popup.objects.exists()
     (stored,) = tenant.notifications.all()
     assert (stored.outcome, stored.reason, stored.detail.split(":")[0]) == ("DROPPED", "RULE", "FIELD_MAP")
+
+
+def test_facts_of_the_virtual_number_go_with_the_popup_and_the_call(notify, crm, missed, tenant):
+    static = {"campaign": "Spring", "utm_source": "yandex", "utm_medium": "cpc"}
+    since = timezone.now() - timedelta(days=1)
+    VirtualNumber.objects.filter(tenant=tenant, number=NUMBER).update(attribution=static, attribution_at=since)
+    rows = [
+        row("popup.campaign", "campaign"),
+        row("upload.source.source", "utm_source"),
+        row("upload.source.campaign", "utm_campaign", "campaign"),
+        row("upload.source.content", "scenario"),
+    ]
+    publish_rules(tenant, field_map=rows)
+    notify(missed.notification("waiting", employee_id=IVAN, at=timezone.now()))
+    notify(dict(missed.notification("call_end"), scenario_name="Shop"))
+    assert crm.events[0]["webAnalyticsData"] == {"campaign": {"name": "Spring"}}
+    assert crm.calls[0]["source"] == {"source": "yandex", "campaign": "Spring", "content": "Shop"}
+    entry = CallLogEntry.objects.get(step="UPLOAD")
+    assert entry.details["facts"] == {"utm_source": "yandex", "campaign": "Spring", "scenario": "Shop"}

@@ -129,6 +129,7 @@ def test_hash_depends_on_the_tenants_salt_and_tells_nothing():
         ([row("popup.campaign", "contact")], Problem.FACT_NOT_OF_TARGET, 1),
         ([row("popup.site", "tags")], Problem.FACT_AFTER_RING, 1),
         ([row("popup.site", "channel")], Problem.FACT_AFTER_RING, 1),
+        ([row("popup.site", "scenario")], Problem.FACT_AFTER_RING, 1),
         ([row("upload.site", "store", form="eval")], Problem.UNKNOWN_FORM, 1),
         ([row("upload.client_id", "ym_client_id", form="hash")], Problem.FORM_NOT_OF_TARGET, 1),
         ([row("upload.site", "store", form="dictionary")], Problem.NO_ENTRIES, 1),
