@@ -20,6 +20,7 @@ from crm.retailcrm.payloads import (
     Source,
     WebAnalytics,
 )
+from telephony.calls import report_facts
 from telephony.models import Call
 from telephony.recordings import links
 from tenants.field_map.apply import Applied, applied
@@ -62,10 +63,14 @@ def event(kind: EventType, popups: Sequence[Popup], *, hangup: Hangup | None = N
 
 @dataclass(frozen=True)
 class Prepared:
-    """A record, and the facts that the field map has read for it and no column of the call keeps."""
+    """A record, and the facts that the field map has read for it and no column of the call keeps.
+
+    `missing`: those that the upload has waited for in vain.
+    """
 
     record: CallRecord
     facts: Mapping[str, Value]
+    missing: Sequence[str] = ()
 
 
 def records(batch: Sequence[Call], *, now: datetime) -> dict[int, Prepared]:
@@ -73,14 +78,15 @@ def records(batch: Sequence[Call], *, now: datetime) -> dict[int, Prepared]:
     tenant, recording_urls = batch[0].tenant, links.addresses(batch, longest=LONGEST_URL, now=now)
     sites, salt, field_map = store_by_number(tenant.crm), call_facts.salt_of(tenant), tenant.rules.field_map
     needed = field_map.needs(Record.UPLOAD) if field_map.rows else frozenset()
-    read = needed - _OF_THE_CALL
+    read, awaited = needed - _OF_THE_CALL, report_facts.needed_facts(tenant.rules)
     found = {}
     for call in batch:
         store = sites.get(call.number, tenant.crm.site)
         facts = call_facts.of_call(call, store=store, recording_url=recording_urls.get(call.pk, ""), needed=needed)
         filled = applied(field_map, Record.UPLOAD, facts, salt=salt)
         kept = {str(fact): value for fact, value in facts.items() if fact in read}
-        found[call.pk] = Prepared(_record(call, tenant.crm, filled), kept)
+        missing = sorted(report_facts.missing(call, awaited)) if awaited else []
+        found[call.pk] = Prepared(_record(call, tenant.crm, filled), kept, missing)
     return found
 
 
@@ -97,6 +103,7 @@ def upload_details(prepared: Prepared, known: Collection[str]) -> dict[str, Any]
         "site": record.site,
         "link": links.kind_of(record.recording_url) if record.recording_url else None,
         "facts": prepared.facts,
+        "missing": prepared.missing,
     }
     return {name: value for name, value in details.items() if value} | {"known": record.external_id in known}
 

@@ -4,6 +4,7 @@ import functools
 import time
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from django.utils import timezone
 from structlog.contextvars import bind_contextvars
@@ -15,11 +16,13 @@ from crm.retailcrm import errors
 from crm.retailcrm.client import LARGEST_UPLOAD, MANAGER_RIGHT
 from crm.retailcrm.types import UploadAnswer
 from telephony import outgoing_requests
-from telephony.calls import steps
+from telephony.calls import pipeline, steps
 from telephony.calls.steps import Denied, Failed, Moved, Outcome, Postponed, Unavailable, Unexpected
 from telephony.models import Call, FailureReason, State, Step
 from telephony.models.retries import SUSPECT_AFTER_ATTEMPTS
 from telephony.reconciliation import import_choice
+from tenants.field_map.facts import Fact
+from tenants.field_map.targets import Record
 from tenants.models import CrmConnection, Tenant
 from tenants.transfer_rules import SkipReason
 
@@ -122,13 +125,19 @@ def find_owners_due(tenant_id: int, *, now: datetime) -> None:
 
 
 def _find_owner(tenant: Tenant, call: Call, *, now: datetime) -> Outcome:
-    """Look up a missed caller's manager; without one, the employee whose phone rang stays the owner."""
-    unowned = Moved(state=State.READY, changes={"crm_user_id": None})
+    """Ask the CRM for a missed caller's manager, and whether it knows the customer, where the rules need that.
+
+    Without a manager the employee whose phone rang stays the owner.
+    """
+    needs_manager = pipeline.needs_manager(call, tenant.rules)
+    unowned = Moved(state=State.READY, changes={"crm_user_id": None} if needs_manager else {})
     if MANAGER_RIGHT in tenant.crm.denials and not tenant.crm.try_right(MANAGER_RIGHT, now=now):
         tenant.crm.return_half_open()
         return unowned
     try:
-        manager = client_factory.crm_client(tenant.crm).manager(phone_numbers.e164(call.contact))
+        client, phone = client_factory.crm_client(tenant.crm), phone_numbers.e164(call.contact)
+        asks_customer = Fact.CUSTOMER in tenant.rules.field_map.needs(Record.UPLOAD)
+        answer = client.manager(phone, is_customer_asked=asks_customer)
     except (http_client.RemoteUnavailable, http_client.AccessDenied) as exc:
         # A missing scope must not stop missed calls from being uploaded; an invalid key does.
         outcome = _on_error(tenant, exc, now=now)
@@ -139,7 +148,12 @@ def _find_owner(tenant: Tenant, call: Call, *, now: datetime) -> Outcome:
         return unowned if is_verdict else Unexpected(detail=str(exc))
     except http_client.RemoteError:
         return unowned
-    return Moved(state=State.READY, changes={"crm_user_id": manager.user_id if manager else None})
+    changes: dict[str, Any] = {"crm_user_id": answer.manager.user_id if answer.manager else None}
+    if not needs_manager:
+        changes = {}
+    if asks_customer:
+        changes["customer"] = "known" if answer.is_known or answer.manager else "new"
+    return Moved(state=State.READY, changes=changes)
 
 
 def _upload(batch: Sequence[Call], records: Mapping[int, Prepared], *, is_repeat: bool = False, now: datetime) -> None:

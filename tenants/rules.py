@@ -105,6 +105,7 @@ class Rules:
     status_dinner: _Status = "break"
     status_break: _Status = "break"
     field_map: _FieldMap = Field(default_factory=FieldMap)
+    report_wait_minutes: _Small = 10  # for facts of UIS's report, counted from the call's end
 
     def rule_set(self, token_of: Callable[[str], str]) -> RuleSet:
         """Return what decides about calls and pop-ups; `token_of` returns what stands for an erased number."""

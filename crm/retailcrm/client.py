@@ -17,7 +17,7 @@ from crm.retailcrm.payloads import CallEvent, CallRecord, Module
 from crm.retailcrm.types import (
     EventAnswer,
     HistoryCall,
-    Manager,
+    ManagerAnswer,
     ModuleAnswer,
     ModuleState,
     Rights,
@@ -114,11 +114,14 @@ class RetailCrmClient:
         path, records = self._path("/telephony/calls/upload"), [call.payload(zone=self.zone) for call in calls]
         return self._post(UploadAnswer, path, {"calls": records}, right=UPLOAD_RIGHT, timeout=UPLOAD_SECONDS)
 
-    def manager(self, phone: str) -> Manager | None:
-        """The customer's manager, whatever their status: GET /telephony/manager."""
-        query = {"phone": phone, "details": "0", "ignoreStatus": "1"}
+    def manager(self, phone: str, *, is_customer_asked: bool = False) -> ManagerAnswer:
+        """The customer's manager, whatever their status, and if asked whether the customer is known.
+
+        GET /telephony/manager
+        """
+        query = {"phone": phone, "details": str(int(is_customer_asked)), "ignoreStatus": "1"}
         path = self._path("/telephony/manager")
-        return self._get(types.ManagerAnswer, path, query, right=MANAGER_RIGHT, timeout=MANAGER_SECONDS).manager
+        return self._get(types.ManagerAnswer, path, query, right=MANAGER_RIGHT, timeout=MANAGER_SECONDS)
 
     def history(self, *, pages: int = 1) -> Iterator[HistoryCall]:
         """The newest calls in the account's history: GET /telephony/calls; not every account supports it."""

@@ -96,6 +96,10 @@ class UploadAnswer(Answer):
     duplicates: Words = Field(default=(), validation_alias="duplicateCalls")
 
 
+def _with_id(raw: object) -> object:
+    return raw if isinstance(raw, dict) and raw.get("id") else None
+
+
 class Manager(Answer):
     """A customer's manager; where there is none, the CRM sends null, an empty list or a map without an id."""
 
@@ -104,9 +108,10 @@ class Manager(Answer):
 
 
 class ManagerAnswer(Answer):
-    manager: Annotated[
-        Manager | None, BeforeValidator(lambda raw: raw if isinstance(raw, dict) and raw.get("id") else None)
-    ] = None
+    manager: Annotated[Manager | None, BeforeValidator(_with_id)] = None
+    is_known: Annotated[bool, BeforeValidator(lambda raw: _with_id(raw) is not None)] = Field(
+        default=False, validation_alias="customer"
+    )
 
 
 class User(Answer):

@@ -11,7 +11,16 @@ from structlog.contextvars import bind_contextvars
 from connector_project.core import http_client
 from connector_project.core.encrypted_fields import Undecryptable
 from telephony import api_quota, client_factory, outgoing_requests
-from telephony.calls import attribution, legs_news, legs_pace, pipeline, recording_selection, steps, voice_mail
+from telephony.calls import (
+    attribution,
+    legs_news,
+    legs_pace,
+    pipeline,
+    recording_selection,
+    report_facts,
+    steps,
+    upload_waits,
+)
 from telephony.calls.evidence import load, updated
 from telephony.calls.legs import record_ids
 from telephony.calls.resolution import ResolutionStatus
@@ -19,6 +28,7 @@ from telephony.calls.sources import Sources
 from telephony.calls.steps import Denied, Failed, Moved, Outcome, Postponed, Retried, Unavailable, Unexpected
 from telephony.models import Call, FailureReason, State, Step, call_statements
 from telephony.uis import errors
+from telephony.uis.call_facts import REPORT_COLUMNS
 from telephony.uis.client import UisClient
 from telephony.uis.types import CallLeg, EndedEvent
 from tenants.models import UisConnection
@@ -30,7 +40,6 @@ WAIT_FOR_LEGS_ATTEMPTS = 4
 # From this attempt on, some twenty minutes after the first, a call that UIS shows in no report is decided by what its
 # notifications tell, if that is enough.
 ASKED_ATTEMPTS = 6
-RECORDING_PAUSES_SECONDS = (15, 60, 300, 900)
 
 
 def fetch_due(tenant_id: int, *, now: datetime) -> None:
@@ -117,12 +126,14 @@ class _UisReply:
         till = now if _has_live(batch) else max(call.ended_at for call in batch)
         legs = client.call_legs([call.session_id for call in batch], since=since, till=till)
         found = cls(legs)
-        incomplete = [call.session_id for call in batch if found.wants_row(call)]
+        incomplete = [
+            call.session_id for call in batch if found.wants_row(call) or report_facts.is_awaited(call, now=now)
+        ]
         denied, rows = None, []
         if incomplete:
             legs_pace.take_next_slot(batch[0].tenant.uis)
             try:
-                rows = client.calls_by_session(incomplete, since=since, till=till)
+                rows = client.calls_by_session(incomplete, since=since, till=till, columns=_columns(batch))
             except http_client.AccessDenied as exc:
                 denied = exc  # The other calls do not need this report.
         if not client.supports_in_operator and batch[0].tenant.uis.supports_in_operator:
@@ -149,6 +160,11 @@ class _UisReply:
     def _lacks(self, call: Call) -> bool:
         """Whether the legs are not enough: they do not have the direction, or there are none."""
         return not call.direction or (not self.legs.get(call.session_id) and call.attempts >= WAIT_FOR_LEGS_ATTEMPTS)
+
+
+def _columns(batch: Sequence[Call]) -> Sequence[str]:
+    """Return the columns that the row is asked for besides those that every row has."""
+    return REPORT_COLUMNS if report_facts.needed_facts(batch[0].tenant.rules) else ()
 
 
 def _leaves_unknown(call: Call, legs: Sequence[CallLeg]) -> bool:
@@ -214,19 +230,12 @@ def _evaluate(call: Call, *, found: _UisReply, known: Sources, choices: RuleSet,
     if skipped_by := call.skipping_rule(choices, now=now):
         return Moved(state=State.SKIPPED, changes={**changes, "skip_reason": skipped_by})
     changes["skip_reason"] = ""
-    if resolution.is_lost and not found.denied and voice_mail.is_awaited(call, resolution, known.staff, now=now):
-        until = voice_mail.next_check_at(call, now=now)
-        return Postponed(until=until, reason=FailureReason.VOICE_MAIL_NOT_READY, changes=changes)
-    if recording_selection.is_awaited(call, resolution, known.staff, now=now):
-        until = _next_check_at(call, now=now)
-        return Postponed(until=until, reason=FailureReason.RECORDING_NOT_READY, changes=changes)
+    may_ask = not found.denied
+    if wait := upload_waits.next_wait(call, resolution, known.staff, may_ask_report=may_ask, now=now):
+        reason, until = wait
+        return Postponed(until=until, reason=reason, changes=changes)
     return _advanced(call, changes)
 
 
 def _advanced(call: Call, changes: Mapping[str, Any] | None = None) -> Moved:
     return Moved(state=pipeline.next_state_after_legs(call, call.tenant.rules), changes=changes or {})
-
-
-def _next_check_at(call: Call, *, now: datetime) -> datetime:
-    pause = RECORDING_PAUSES_SECONDS[min(call.attempts, len(RECORDING_PAUSES_SECONDS)) - 1]
-    return min(now + timedelta(seconds=pause), recording_selection.deadline(call))

@@ -7,7 +7,7 @@ from typing import Any
 
 from structlog.contextvars import bind_contextvars
 
-from telephony.calls import attribution, recording_selection, sources, steps, voice_mail
+from telephony.calls import attribution, recording_selection, report_facts, sources, steps, voice_mail
 from telephony.calls.evidence import UisSnapshot, dump
 from telephony.calls.resolution import CallResolution, ResolutionStatus
 from telephony.calls.sources import Sources, StaffDirectory
@@ -15,6 +15,8 @@ from telephony.calls.steps import Moved
 from telephony.models import Call, FailureReason, ImportChoice, Notification, State, Step
 from telephony.uis.types import CallEvent, EndedEvent
 from tenants import erased_numbers
+from tenants.field_map.facts import Fact
+from tenants.field_map.targets import Record
 from tenants.models import Employee, Tenant
 from tenants.rules import MissedOwner, Rules
 from tenants.transfer_rules import RuleSet, SkipReason
@@ -185,8 +187,13 @@ def owner_of(call: Call) -> Employee | None:
 
 def next_state_after_legs(call: Call, rules: Rules) -> State:
     """Return the state after the legs are known: a missed call may first need its manager from the CRM."""
-    needs_crm = call.is_missed and rules.missed_owner == MissedOwner.RESPONSIBLE
-    return Call.State.RESOLVING_OWNER if needs_crm else Call.State.READY
+    needs_customer = not call.customer and Fact.CUSTOMER in rules.field_map.needs(Record.UPLOAD)
+    return Call.State.RESOLVING_OWNER if needs_customer or needs_manager(call, rules) else Call.State.READY
+
+
+def needs_manager(call: Call, rules: Rules) -> bool:
+    """Whether the CRM is to say who owns a missed call."""
+    return call.is_missed and rules.missed_owner == MissedOwner.RESPONSIBLE
 
 
 def _evaluate(call: Call, reported: EndedEvent, known: Sources, *, now: datetime) -> None:
@@ -210,8 +217,11 @@ def _evaluate(call: Call, reported: EndedEvent, known: Sources, *, now: datetime
 def asks_report(call: Call, resolution: CallResolution, staff: StaffDirectory, *, now: datetime) -> bool:
     """Whether UIS's report is asked for an ended call that no rule skips.
 
-    A missed call needs nothing more of UIS, unless it may have a voice mail; nor does one whose legs are known.
+    A missed call needs nothing more of UIS, unless it may have a voice mail; nor does one whose legs are known. Any
+    call may need what the field map reads of the report.
     """
+    if report_facts.is_awaited(call, now=now):
+        return True
     if resolution.status == ResolutionStatus.MISSED:
         return not call.has_legs and voice_mail.needs_report(call, resolution, staff, now=now)
     return not (call.has_legs and resolution.status == ResolutionStatus.COMPLETE)

@@ -80,6 +80,7 @@ class FailureReason(Choices):
     LEGS_NOT_READY = "LEGS_NOT_READY", _("UIS does not show the whole call yet")
     RECORDING_NOT_READY = "RECORDING_NOT_READY", _("waiting for the recording")
     VOICE_MAIL_NOT_READY = "VOICE_MAIL_NOT_READY", _("waiting for a voice mail")
+    REPORT_NOT_READY = "REPORT_NOT_READY", _("waiting for UIS's report, which the field map needs")
     UIS_DENIED = "UIS_DENIED", _("UIS rejects our access")
     CRM_DENIED = "CRM_DENIED", _("the CRM rejects our access")
     UIS_REFUSED = "UIS_REFUSED", _("UIS refused the request")
@@ -103,6 +104,7 @@ _RESPONSIBLE = {
     FailureReason.LEGS_NOT_READY: Responsible.UIS,
     FailureReason.RECORDING_NOT_READY: Responsible.UIS,
     FailureReason.VOICE_MAIL_NOT_READY: Responsible.UIS,
+    FailureReason.REPORT_NOT_READY: Responsible.UIS,
     FailureReason.UIS_DENIED: Responsible.CLIENT,
     FailureReason.CRM_DENIED: Responsible.CLIENT,
     FailureReason.UIS_REFUSED: Responsible.OPERATOR,

@@ -79,6 +79,11 @@ class RuleDraft(models.Model):
     status_dinner = models.CharField(_("“dinner” in UIS"), max_length=40, default="break")
     status_break = models.CharField(_("“break” in UIS"), max_length=40, default="break")
     field_map = models.JSONField(_("field map"), default=list, blank=True)  # the rows of tenants.field_map
+    report_wait_minutes = models.PositiveSmallIntegerField(
+        _("wait for UIS's report, minutes"),
+        default=10,
+        help_text=_("Where the field map needs a fact that only the report tells. Then the call goes without it."),
+    )
 
     based_on = models.ForeignKey(
         RuleVersion, models.RESTRICT, related_name="+", db_index=False, editable=False, verbose_name=_("based on")

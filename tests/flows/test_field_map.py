@@ -110,3 +110,57 @@ def test_facts_of_the_virtual_number_go_with_the_popup_and_the_call(notify, crm,
     assert crm.calls[0]["source"] == {"source": "yandex", "campaign": "Spring", "content": "Shop"}
     entry = CallLogEntry.objects.get(step="UPLOAD")
     assert entry.details["facts"] == {"utm_source": "yandex", "campaign": "Spring", "scenario": "Shop"}
+
+
+# --- facts that cost something
+
+TOLD = {"channel": "paid", "ym_client_id": "1234.5"}
+REPORT_ROWS = [row("upload.source.medium", "channel"), row("upload.client_id", "ym_client_id", "ua_client_id")]
+
+
+def test_upload_waits_for_the_row_that_tells_what_the_map_needs(notify, later, crm, missed, tenant):
+    publish_rules(tenant, field_map=REPORT_ROWS)
+    missed.visible_at, missed.columns = timezone.now() + timedelta(minutes=1), TOLD
+    notify(missed.notification("call_end"))
+    later(timedelta(seconds=30))
+    call = Call.objects.get()
+    assert (call.state, call.reason, crm.calls) == (Call.State.FETCHING_LEGS, "REPORT_NOT_READY", [])
+    later(timedelta(minutes=2))
+    (sent,) = crm.calls
+    assert (sent["source"], sent["clientId"]) == ({"medium": "paid"}, "1234.5")
+
+
+def test_call_goes_without_what_the_report_does_not_tell_in_time(notify, later, crm, missed, tenant):
+    publish_rules(tenant, field_map=REPORT_ROWS, report_wait_minutes=3)
+    missed.visible_at = timezone.now() + timedelta(hours=1)
+    notify(missed.notification("call_end"))
+    later(timedelta(minutes=2))
+    assert crm.calls == []
+    later(timedelta(minutes=4))
+    (sent,) = crm.calls
+    assert not {"source", "clientId"} & {*sent}
+    entry = CallLogEntry.objects.filter(step="UPLOAD").get()
+    assert entry.details["missing"] == ["channel", "ua_client_id", "ym_client_id"]
+
+
+def test_map_that_needs_no_report_asks_none(notify, uis_world, crm, missed, tenant):
+    publish_rules(tenant, field_map=[row("upload.source.source", "constant", constant="phone")])
+    uis_world.requests.clear()
+    notify(missed.notification("call_end"))
+    assert len(crm.calls) == 1
+    assert uis_world.requests == []
+
+
+@pytest.mark.parametrize(("responsible", "expected"), [({}, "new"), ({f"+{CONTACT}": 28}, "known")])
+def test_crm_is_asked_once_whether_it_knows_the_customer(notify, crm, missed, tenant, responsible, expected):
+    crm.responsible.update(responsible)
+    rows = [
+        row("upload.source.source", "constant", constant=value, subject="customer", values=[value])
+        for value in ("known", "new")
+    ]
+    publish_rules(tenant, field_map=rows)
+    notify(missed.notification("call_end"))
+    (sent,) = crm.calls
+    assert sent["source"] == {"source": expected}
+    assert Call.objects.get().customer == expected
+    assert sent["_manager"] is None  # the rules do not ask for the customer's manager

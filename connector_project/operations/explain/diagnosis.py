@@ -13,7 +13,7 @@ from connector_project.operations.alerts import denials
 from connector_project.operations.explain import labels, recordings, templates
 from connector_project.operations.explain.data import FAULTS, CallData
 from connector_project.operations.explain.parts import Diagnosis
-from telephony.calls import recording_selection, voice_mail
+from telephony.calls import recording_selection, report_facts, voice_mail
 from telephony.models import Call, FailureReason, Notification, Step
 from telephony.models.choices import CRM_STATES, UIS_STATES
 from tenants import datetime_display
@@ -38,6 +38,10 @@ _LATEST: Mapping[str, tuple[Text, Callable[[Call], datetime]]] = {
     FailureReason.VOICE_MAIL_NOT_READY: (
         gettext_lazy("Without a voice mail it is uploaded at %(moment)s at the latest."),
         voice_mail.deadline,
+    ),
+    FailureReason.REPORT_NOT_READY: (
+        gettext_lazy("Without what the report tells it is uploaded at %(moment)s at the latest."),
+        report_facts.deadline,
     ),
 }
 _POPUP_RESPONSIBLE: Mapping[str, Responsible] = {

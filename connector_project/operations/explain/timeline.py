@@ -18,7 +18,10 @@ from tenants import datetime_display
 
 Outcome, Reason = Notification.Outcome, Notification.Reason
 _TAKEN_BY = {Step.FETCH_LEGS: "uis", Step.RECONCILE: "uis", Step.UPLOAD: "crm", Step.RESOLVE_OWNER: "crm"}
-_WAITS = {FailureReason.DEBOUNCE, FailureReason.RECORDING_NOT_READY, FailureReason.VOICE_MAIL_NOT_READY}
+_WAITS = {
+    *(FailureReason.DEBOUNCE, FailureReason.RECORDING_NOT_READY),
+    *(FailureReason.VOICE_MAIL_NOT_READY, FailureReason.REPORT_NOT_READY),
+}
 LONGEST_FORMATTED = 100_000  # characters: deep nesting would be mostly indentation
 _EVIDENCE_STEPS = (Step.RECEIVED, Step.EVALUATE, Step.FETCH_LEGS, Step.RESOLVE_OWNER, Step.RECONCILE)
 
