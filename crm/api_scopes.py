@@ -7,7 +7,8 @@ from django.utils.translation import gettext_lazy as _
 from connector_project.core.check_results import Check, CheckResult
 from crm.client_factory import takes_statuses
 from crm.retailcrm.types import Rights
-from tenants.models import Tenant, TransferRules
+from tenants.models import Tenant
+from tenants.rules import StatusSync
 
 # Scope -> method patterns. An old key has patterns instead of scopes; one is enough, version 4 has other methods.
 SCOPES = {
@@ -50,7 +51,7 @@ def required(rights: Rights) -> Iterator[CheckResult]:
 
 def needed(tenant: Tenant, rights: Rights) -> Iterator[CheckResult]:
     """Check each scope; the one for statuses only if they are synced to the CRM."""
-    sends_statuses = tenant.rules.status_sync == TransferRules.StatusSync.BOTH and takes_statuses(tenant.crm)
+    sends_statuses = tenant.rules.status_sync == StatusSync.BOTH and takes_statuses(tenant.crm)
     return (_check(scope, rights) for scope in _CHECKS if scope != "user_write" or sends_statuses)
 
 

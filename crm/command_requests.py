@@ -8,7 +8,8 @@ from connector_project.core import phone_numbers
 from connector_project.core.untrusted_input import parse_id
 from crm.models import Command
 from telephony import outbound
-from tenants.models import Employee, Tenant, TransferRules
+from tenants.models import Employee, Tenant
+from tenants.rules import StatusSync
 
 DOUBLE_CLICK = timedelta(seconds=5)
 
@@ -75,7 +76,8 @@ def _is_double_click(command: Command, employee: Employee, *, now: datetime) -> 
 
 def _prepare_status(command: Command, employee: Employee) -> Command.Reason | None:
     command.status = command.params.get("status", "").strip().lower()[:20]
-    if command.tenant.rules.status_sync == TransferRules.StatusSync.OFF:
+    command.rule_version = command.tenant.current_version
+    if command.tenant.rules.status_sync == StatusSync.OFF:
         return Reason.SYNC_OFF
     if not command.status:
         return Reason.BAD_REQUEST

@@ -78,15 +78,17 @@ def _accept(command: Command, *, now: datetime) -> Command:
 
 def run(command_id: int, *, now: datetime) -> None:
     """Run a stored command unless another worker has claimed it."""
-    rows = Command.objects.select_related("tenant__uis", "tenant__rules", "employee__tenant__uis")
+    rows = Command.objects.select_related("tenant__uis", "tenant__rule_version", "employee")
     command = rows.get(pk=command_id)
+    if command.employee is not None:
+        command.employee.tenant = command.tenant  # one object: what a request records of a connection, all know
     is_call = command.kind == Kind.MAKE_CALL
     claimed = _claim(command, now=now) if is_call else _claim_status(command, now=now)
     if claimed is None:
         return
     with outgoing_requests.kept(command.tenant_id, command_id=command.pk) as sessions:
         outcome = _make_call(command, now=now) if is_call else _set_status(command, now=now)
-        _finish(claimed, outcome, now=now)
+        _finish(claimed, outcome, decided_by=None if is_call else command.tenant.rule_version_id, now=now)
         if isinstance(outcome, Ended) and outcome.state == State.FAILED:
             click_refusals.queue(command)
         if isinstance(outcome, Ended) and outcome.session_id:
@@ -132,12 +134,13 @@ def _claim(command: Command, *, now: datetime) -> Command | None:
     )
 
 
-def _finish(claimed: Command, outcome: Outcome, *, now: datetime) -> None:
+def _finish(claimed: Command, outcome: Outcome, *, decided_by: int | None, now: datetime) -> None:
     """Write what became of the command, unless another worker has claimed it since."""
     match outcome:
         case Ended(state=state, reason=reason, session_id=session_id):
             until, values = None, {"state": state, "reason": reason, "session_id": session_id, "finished_at": now}
             values["vendor_code"] = outcome.vendor_code[:LONGEST_CODE]
+            values["rule_version_id"] = decided_by
         case Postponed(until=until):
             values = {"state": State.RECEIVED, "reason": Reason.UIS_UNAVAILABLE}
     Command.objects.release_claimed(claimed, until, detail=outcome.detail, **values)

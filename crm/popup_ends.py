@@ -59,7 +59,7 @@ def end_opened(popup: Popup, events: Iterable[CallEvent], *, now: datetime) -> N
 
 def close_waiting(tenant_id: int, *, now: datetime) -> None:
     """Close the pop-ups of one tenant for whose calls the report is there, or that have waited long enough."""
-    tenant = Tenant.objects.select_related("uis", "crm", "rules").get(pk=tenant_id)
+    tenant = Tenant.objects.select_related("uis", "crm", "rule_version").get(pk=tenant_id)
     free = Popup.objects.waiting(now=now).filter(tenant=tenant).order_by("close_by", "session_id", "pk")
     waiting = list(free.select_related("employee")[:BATCH])
     sessions = sorted({popup.session_id for popup in waiting})

@@ -23,10 +23,12 @@ from telephony.models import Notification, notification_statements
 from telephony.models.notification import POPUP_TTL
 from telephony.uis.types import AnsweredEvent, CallEvent, EndedEvent, Event, RingingEvent
 from telephony.webhooks.process import DONE, Done, Dropped, Outcome
-from tenants.models import Employee, Tenant, TransferRules
+from tenants.models import Employee, Tenant
+from tenants.rules import POPUP_FIELDS
+from tenants.rules import PopupChoice as Choice
 from tenants.transfer_rules import RuleInput
 
-Reason, State, Choice = Notification.Reason, Popup.State, TransferRules.Popup
+Reason, State = Notification.Reason, Popup.State
 SENT_FIELDS = ["state", "detail", "sent_at", "accepted_at", "unknown"]
 ENDS = (Event.CALL_END, Event.LOST_CALL)
 
@@ -84,7 +86,7 @@ def _open(tenant: Tenant, event: RingingEvent | AnsweredEvent, *, received_at: d
         return Dropped(Reason.NOT_LINKED) if employee else Dropped(Reason.UNKNOWN_EMPLOYEE, str(event.employee_id))
     stored = _Stored.load(tenant, event.session_id)
     call = _rule_input(tenant, event, stored, own_numbers)
-    choice = employee.popup or getattr(tenant.rules, TransferRules.POPUP_FIELDS[call.direction])
+    choice = employee.popup or getattr(tenant.rules, POPUP_FIELDS[call.direction])
     if isinstance(event, AnsweredEvent) and choice != Choice.ON_ANSWER:
         return DONE
     if stored.is_over:
@@ -131,8 +133,8 @@ def _skipped(
     tenant: Tenant, event: RingingEvent | AnsweredEvent, call: RuleInput, choice: str, *, now: datetime
 ) -> Dropped | None:
     """Return why the pop-up of this call is skipped: by the rules, or because the CRM would not take it."""
-    if skip_reason := tenant.rules.rule_set().popup_skip_reason(call, shows=choice != Choice.OFF):
-        return Dropped(Reason.RULE, skip_reason)
+    if skip_reason := tenant.rule_set.popup_skip_reason(call, shows=choice != Choice.OFF):
+        return Dropped(Reason.RULE, Notification.rule_detail(skip_reason, tenant.current_version))
     if isinstance(event, RingingEvent) and choice == Choice.ON_ANSWER:
         return Dropped(Reason.ON_ANSWER)
     if tenant.crm.is_circuit_open(is_live=True, now=now):
@@ -161,6 +163,7 @@ def _create(
         "code": tenant.crm.code_of(employee),
         "crm_user_id": employee.crm_user_id,
         "state": State.OPENING,
+        "rule_version": tenant.current_version,
         "ringing_at": at,
         "received_at": received_at,
         "sent_at": now,

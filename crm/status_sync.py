@@ -7,12 +7,13 @@ from django.db.models import Exists, F, OuterRef, QuerySet
 from connector_project.core import http_client
 from crm import client_factory
 from crm.models import Command
-from tenants.models import Employee, Tenant, TransferRules, UisStatus
+from tenants.models import Employee, Tenant, UisStatus
+from tenants.rules import StatusSync
 
 
 def push(tenant: Tenant, *, now: datetime) -> int:
     """Push each changed status once; return how many the CRM accepted. Failed ones are retried at the next poll."""
-    if tenant.rules.status_sync != TransferRules.StatusSync.BOTH or not client_factory.takes_statuses(tenant.crm):
+    if tenant.rules.status_sync != StatusSync.BOTH or not client_factory.takes_statuses(tenant.crm):
         return 0
     names = {str(status.uis_id): status.code for status in UisStatus.objects.filter(tenant=tenant)}
     client = client_factory.crm_client(tenant.crm)

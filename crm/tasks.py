@@ -100,7 +100,7 @@ def verify_uploads_all() -> None:
 
 
 def push_statuses(tenant_id: int) -> None:
-    tenant = Tenant.objects.select_related("crm", "rules").get(pk=tenant_id)
+    tenant = Tenant.objects.select_related("crm", "rule_version").get(pk=tenant_id)
     status_sync.push(tenant, now=timezone.now())
 
 

@@ -23,7 +23,7 @@ class _CrmView(APIView):
     kind: Command.Kind
 
     def post(self, request: Request, hook: str) -> Response:
-        tenant = Tenant.objects.by_crm_hook(hook).select_related("uis", "crm", "rules").first()
+        tenant = Tenant.objects.by_crm_hook(hook).select_related("uis", "crm", "rule_version").first()
         if tenant is None:
             raise Http404
         params = request_params(request._request)

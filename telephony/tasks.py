@@ -18,9 +18,10 @@ from telephony.staff import status_polling, sync
 from telephony.stats.rollup import CALLS
 from telephony.webhooks import limits, process, text_cap
 from tenants import periodic_work
-from tenants.models import Tenant, TransferRules, UisConnection
+from tenants.models import Tenant, UisConnection
 from tenants.models.crm_connection import on_v4
 from tenants.periodic_work import PeriodicWork
+from tenants.rules import StatusSync
 
 logger = logging.logger(__name__)
 
@@ -155,7 +156,7 @@ def _awaiting_recordings() -> QuerySet[Tenant]:
 
 
 def _with_status_sync() -> QuerySet[Tenant]:
-    return _accessible().exclude(on_v4("crm__")).filter(rules__status_sync=TransferRules.StatusSync.BOTH)
+    return _accessible().exclude(on_v4("crm__")).filter(rule_version__rules__status_sync=StatusSync.BOTH.value)
 
 
 def _denied() -> QuerySet[Tenant]:
@@ -178,7 +179,7 @@ PERIODIC_WORK = (SYNC, RECONCILE, CLOSE_DAYS, FOLLOW_UP_RECORDINGS, POLL_STATUSE
 
 
 _TENANTS: CompiledSelect[Tenant] = CompiledSelect(
-    lambda given: Tenant.objects.select_related("uis", "rules").filter(pk__in=given.integers("pks")).order_by(),
+    lambda given: Tenant.objects.select_related("uis", "rule_version").filter(pk__in=given.integers("pks")).order_by(),
     lists=["pks"],
 )
 

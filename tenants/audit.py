@@ -15,14 +15,15 @@ from django.utils.text import capfirst
 from django.utils.translation import gettext
 
 from tenants import permissions, status_labels
-from tenants.models import AuditLogEntry, CrmConnection, Tenant, TransferRules, UisConnection, User
+from tenants.models import AuditLogEntry, CrmConnection, RuleDraft, RuleVersion, Tenant, UisConnection, User
+from tenants.rules import NAMES, Rules
 
 Actor = User | AnonymousUser | None
 CONTACTS = "contacts"
 # The `field` of an entry about signing in, whose `new` is the client's address.
 ADDRESS = "address"
 # A tenant has exactly one of each: the model name identifies it.
-_ONE_PER_TENANT = (Tenant, UisConnection, CrmConnection, TransferRules)
+_ONE_PER_TENANT = (Tenant, UisConnection, CrmConnection, RuleDraft)
 # Actions whose entries name a field; others have there what a person typed.
 _OF_A_FIELD = {
     one.value for one in (AuditLogEntry.Action.ADDED, AuditLogEntry.Action.CHANGED, AuditLogEntry.Action.KEY_SET)
@@ -77,15 +78,13 @@ def build_entry(tenant: Tenant | None, action: AuditLogEntry.Action, **details: 
     )
 
 
-def log_beginning(rules: TransferRules, *, by: Actor, now: datetime) -> None:
+def log_beginning(version: RuleVersion, *, by: Actor, now: datetime) -> None:
     """Write an entry for each rule with which a new client begins, where it is not the default."""
-    default = TransferRules()
-    for field in rules._meta.concrete_fields:
-        value = getattr(rules, field.attname)
-        is_rule = field.editable and not (field.primary_key or field.is_relation)
-        if is_rule and value != getattr(default, field.attname):
-            added = {"target": rules, "field": field.name, "new": value}
-            log(rules.tenant, AuditLogEntry.Action.ADDED, by=by, now=now, **added)
+    default = Rules()
+    for name in NAMES:
+        if (value := getattr(version.value, name)) != getattr(default, name):
+            added = {"target": version, "field": name, "new": value}
+            log(version.tenant, AuditLogEntry.Action.ADDED, by=by, now=now, **added)
 
 
 def entries_for(target: models.Model, tenant: Tenant | None) -> QuerySet[AuditLogEntry]:
@@ -125,7 +124,8 @@ def render(change: AuditLogEntry) -> RenderedEntry:
     target = f"{capfirst(str(model._meta.verbose_name))} {rest}".strip()
     if model is User and change.field == ADDRESS:
         return RenderedEntry(target, gettext("network address"), change.old, change.new)
-    field: Any = next((field for field in model._meta.get_fields() if field.name == change.field), None)
+    fields = (RuleDraft if model is RuleVersion else model)._meta.get_fields()
+    field: Any = next((field for field in fields if field.name == change.field), None)
     if field is None:
         return RenderedEntry(target, change.field, change.old, change.new)
     old, new = describe_value(field, change.old), describe_value(field, change.new)

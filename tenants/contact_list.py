@@ -1,6 +1,8 @@
 """The contacts in a client's rules: phone numbers, and masks such as 7495123* for all numbers that begin so."""
 
 import re
+from collections.abc import Callable, Iterable
+from typing import Any, Self
 
 from connector_project.core import phone_numbers
 
@@ -43,6 +45,38 @@ def members(text: str, *, region: str) -> frozenset[object]:
 def keys(contact: str) -> list[str]:
     """Return what a list may contain for this contact: the number itself, and each mask that it matches."""
     return [contact, *(contact[:length] + MASK for length in range(1, len(contact) + 1))]
+
+
+def shown(entry: str) -> str:
+    """Return a normalised entry as a person could have typed it, in international form."""
+    if is_token(entry):
+        return entry
+    return f"+{entry}" if entry.endswith(MASK) else phone_numbers.e164(entry)
+
+
+class ContactList(frozenset[object]):
+    """The numbers of a rule, of which some may be known by their tokens only."""
+
+    token_of: Callable[[str], str]
+
+    @classmethod
+    def create(cls, members: Iterable[object], token_of: Callable[[str], str]) -> Self:
+        created = cls(members)
+        created.token_of = token_of
+        return created
+
+    def isdisjoint(self, other: Iterable[Any]) -> bool:
+        items = list(other)
+        if not super().isdisjoint(items):
+            return False
+        if not any(is_token(str(member)) for member in self):
+            return True
+        numbers = {str(item) for item in items if item and not str(item).endswith(MASK)}
+        return super().isdisjoint({self.token_of(number) for number in numbers})
+
+
+def is_token(text: str) -> bool:
+    return text.startswith(ERASED)
 
 
 def _is_valid(entry: str, *, region: str) -> bool:

@@ -2,11 +2,9 @@
 
 import hashlib
 import hmac
-from collections.abc import Iterable
 from datetime import datetime
-from typing import Any, Self
 
-from tenants.contact_list import ERASED, MASK
+from tenants.contact_list import ERASED
 from tenants.models.erasure_key import ErasureKey
 from tenants.models.tenant import Tenant
 
@@ -17,10 +15,6 @@ def token(tenant_id: int, number: str) -> str:
     """Return the token of a number (digits) of this tenant. One query, and another one for the first number."""
     key, _is_new = ErasureKey.objects.get_or_create(tenant_id=tenant_id)
     return f"{ERASED}{hmac.new(key.key.encode(), number.encode(), hashlib.sha256).hexdigest()[:DIGITS]}"
-
-
-def is_token(text: str) -> bool:
-    return text.startswith(ERASED)
 
 
 def remember(tenant: Tenant, number: str, *, now: datetime) -> str:
@@ -46,24 +40,3 @@ def is_erased(tenant: Tenant, number: str, *, began_at: datetime | None) -> bool
     """
     at = erased_at(tenant, number)
     return at is not None and (began_at is None or began_at <= at)
-
-
-class ContactList(frozenset[object]):
-    """The numbers of a rule, of which some may be known by their tokens only."""
-
-    tenant_id: int
-
-    @classmethod
-    def create(cls, tenant_id: int, members: Iterable[object]) -> Self:
-        created = cls(members)
-        created.tenant_id = tenant_id
-        return created
-
-    def isdisjoint(self, other: Iterable[Any]) -> bool:
-        items = list(other)
-        if not super().isdisjoint(items):
-            return False
-        if not any(is_token(str(member)) for member in self):
-            return True
-        numbers = {str(item) for item in items if item and not str(item).endswith(MASK)}
-        return super().isdisjoint({token(self.tenant_id, number) for number in numbers})

@@ -7,12 +7,12 @@ from datetime import datetime
 from django.db import transaction
 from django.utils.text import slugify
 
-from tenants import account_claims
+from tenants import account_claims, rule_versions
+from tenants.audit import Actor
 from tenants.models import (
     ACTIVATION_LINK_LIFETIME,
     CrmConnection,
     Tenant,
-    TransferRules,
     UisConnection,
     VirtualNumber,
 )
@@ -68,8 +68,8 @@ def _refuse_used(tenant: Tenant, new: NewTenant) -> None:
 
 
 @transaction.atomic
-def create_tenant(new: NewTenant, *, now: datetime) -> Tenant:
-    """Create a tenant. Raises ValidationError that names the field."""
+def create_tenant(new: NewTenant, *, by: Actor = None, now: datetime) -> Tenant:
+    """Create a tenant with version 1 of their rules. Raises ValidationError that names the field."""
     tenant = Tenant(
         name=new.name,
         slug=new.slug or free_slug(new.name),
@@ -82,9 +82,10 @@ def create_tenant(new: NewTenant, *, now: datetime) -> Tenant:
     tenant.save()
     uis = UisConnection(tenant=tenant, brand=new.uis_brand, access_token=new.uis_token)
     crm = CrmConnection(tenant=tenant, address=normalise_address(new.crm_url), key=new.crm_key, version=new.crm_version)
-    for part in (uis, crm, TransferRules(tenant=tenant, **new.begins_with.rules)):
+    for part in (uis, crm):
         part.full_clean()
         part.save()
+    rule_versions.begin(tenant, new.begins_with.rules, by=by, now=now)
     if new.default_number:
         VirtualNumber.objects.create(tenant=tenant, number=new.default_number, is_default=True)
     return tenant

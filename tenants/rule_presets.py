@@ -9,7 +9,8 @@ from django.utils.translation import gettext_lazy as _
 
 from connector_project.core.check_results import Text
 from tenants import retention, status_labels
-from tenants.models import Tenant, TransferRules
+from tenants.models import RuleDraft, Tenant
+from tenants.rules import PopupChoice
 from tenants.visibility import Reader, visible_to
 
 # Rules that are lists of a client's own numbers, employees and contacts.
@@ -17,12 +18,12 @@ OF_OWN_LISTS = {"number_filter", "employee_filter", "contact_filter", "contacts"
 # The rules that any client may have as they are.
 SHARED_RULES: dict[str, Any] = {
     rule.name: rule
-    for rule in TransferRules._meta.concrete_fields
+    for rule in RuleDraft._meta.concrete_fields
     if rule.editable and not rule.auto_created and not rule.is_relation and rule.name not in OF_OWN_LISTS
 }
 SHARED_SETTINGS = ("opens_at", "closes_at", "works_weekends", "upload_window_days", *retention.FIELDS)
 CLIENT = "client-"  # the choice of a client, before its primary key
-_OFF = TransferRules.Popup.OFF
+_OFF = PopupChoice.OFF
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +76,7 @@ def begin_with(choice: str, reader: Reader) -> Beginning:
     if preset := PRESETS.get(choice):
         return Beginning(preset.rules)
     number = choice.removeprefix(CLIENT)
-    known = visible_to(Tenant.objects.select_related("rules"), reader)
+    known = visible_to(Tenant.objects.select_related("rule_version"), reader)
     source = known.filter(pk=int(number), offboarded_at=None).first() if number.isdecimal() else None
     return copy_of(source) if source else Beginning(PRESETS[DEFAULT].rules)
 

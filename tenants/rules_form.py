@@ -1,20 +1,17 @@
-"""The form of a client's transfer rules: refuses lists that would let nothing pass."""
+"""The form of the draft of a client's rules: refuses lists that would let nothing pass."""
 
 from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext
-from django.utils.translation import gettext_lazy as _
 
 from connector_project.core.check_results import join_limited
 from tenants import contact_list
 from tenants.forms import AlwaysSavedForm
-from tenants.models.rules import PRESENT
+from tenants.models.rule_draft import PRESENT
+from tenants.rule_checks import ALL_GONE, NOTHING_CHOSEN
+from tenants.rules import LISTS
 from tenants.transfer_rules import Filter
-
-LISTS = {"number_filter": "numbers", "employee_filter": "employees", "contact_filter": "contacts"}
-NOTHING_CHOSEN = _("“Only these” with nothing chosen would skip every call. Choose what passes, or another filter.")
-ALL_GONE = _("UIS no longer has any of these, so every call would be skipped. Choose what passes, or another filter.")
 
 
 class RulesForm(AlwaysSavedForm):

@@ -1,40 +1,40 @@
-"""Evaluates a tenant's transfer rules: which calls and pop-ups are skipped. Pure."""
+"""Evaluates a tenant's transfer rules: which calls and pop-ups are skipped. Pure, without Django."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 
-from django.utils.translation import gettext_lazy as _
-
-from connector_project.core.choices import Choices
 from tenants import contact_list
 
 
-class SkipReason(Choices):
+class SkipReason(StrEnum):
     """The rule that skips a call or a pop-up."""
 
-    ANSWERED_OFF = "ANSWERED_OFF", _("answered calls are not uploaded")
-    MISSED_OFF = "MISSED_OFF", _("missed calls are not uploaded")
-    OUTGOING_OFF = "OUTGOING_OFF", _("outgoing calls are not uploaded")
-    INTERNAL_OFF = "INTERNAL_OFF", _("internal calls are not uploaded")
-    NUMBER = "NUMBER", _("calls of this virtual number are filtered out")
-    EMPLOYEE = "EMPLOYEE", _("calls of this employee are filtered out")
-    CONTACT = "CONTACT", _("calls of this contact number are filtered out")
-    EXPIRED = "EXPIRED", _("the call is older than the upload window")
-    HIDDEN_NUMBER = "HIDDEN_NUMBER", _("the caller's number is hidden, and the CRM accepts no call without a number")
-    MANUAL = "MANUAL", _("skipped manually")
-    NOT_IMPORTED = "NOT_IMPORTED", _("the import of past calls was started without calls of this kind")
-    ERASED = "ERASED", _("the number was erased at the request of its owner")
-    POPUP_OFF = "POPUP_OFF", _("pop-ups are off for this direction or this employee")
+    ANSWERED_OFF = "ANSWERED_OFF"
+    MISSED_OFF = "MISSED_OFF"
+    OUTGOING_OFF = "OUTGOING_OFF"
+    INTERNAL_OFF = "INTERNAL_OFF"
+    NUMBER = "NUMBER"
+    EMPLOYEE = "EMPLOYEE"
+    CONTACT = "CONTACT"
+    EXPIRED = "EXPIRED"
+    HIDDEN_NUMBER = "HIDDEN_NUMBER"
+    MANUAL = "MANUAL"
+    NOT_IMPORTED = "NOT_IMPORTED"
+    ERASED = "ERASED"
+    POPUP_OFF = "POPUP_OFF"
 
 
 # The tenant's own lists: calls they filter out count nowhere, whatever their result.
 LIST_REASONS = (SkipReason.NUMBER, SkipReason.EMPLOYEE, SkipReason.CONTACT)
 
 
-class Filter(Choices):
-    ALL = "ALL", _("all")
-    ONLY = "ONLY", _("only these")
-    EXCEPT = "EXCEPT", _("all but these")
+class Filter(StrEnum):
+    """What a list means: nothing, only its entries pass, or all others do."""
+
+    ALL = "ALL"
+    ONLY = "ONLY"
+    EXCEPT = "EXCEPT"
 
 
 Selection = tuple[str, frozenset[object]]  # a Filter and its list

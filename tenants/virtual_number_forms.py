@@ -7,7 +7,7 @@ from django.utils.translation import gettext_lazy as _
 from connector_project.core import phone_numbers
 from connector_project.core.admin.edit_forms import EditForm
 from connector_project.core.admin.edit_formsets import EditFormSet
-from tenants.models import TransferRules
+from tenants.models import RuleDraft
 from tenants.transfer_rules import Filter
 
 
@@ -38,11 +38,11 @@ class NumberFormSet(EditFormSet):
             raise ValidationError(gettext("The rules let only these numbers pass. Change the rules first, and save."))
 
     def _passing_alone(self) -> set[int | None]:
-        """Return the numbers that alone pass after saving; {None} if the rules are no list of them."""
+        """Return the numbers that alone pass by the draft after saving; {None} if it is no list of them."""
         form = self.rules_form
         if form is not None and form.is_valid():
             mode, numbers = form.cleaned_data.get("number_filter"), form.cleaned_data.get("numbers") or ()
-        elif rules := TransferRules.objects.filter(tenant=self.instance).first():
+        elif rules := RuleDraft.objects.filter(tenant=self.instance).first():
             mode, numbers = rules.number_filter, rules.numbers.all()
         else:
             return {None}

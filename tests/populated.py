@@ -13,10 +13,12 @@ from crm.models import Command
 from telephony import bulk_actions
 from telephony.models import AccessLogEntry, BulkAction, Call, DailyReconciliation, Notification, Result
 from tenants import api_keys, audit
-from tenants.models import AuditLogEntry, Employee, ReconnectLink, Tenant, TransferRules, User
+from tenants.models import AuditLogEntry, Employee, ReconnectLink, Tenant, User
+from tenants.rules import RecordingKind
 from tests import task_queue
 from tests.conftest import CONTACT, IVAN, NUMBER
 from tests.fakes import uis
+from tests.rules import publish_rules
 
 
 def populate(tenant: Tenant, pbx: uis.Account, notify: Callable[..., None], *, by: User) -> None:
@@ -24,7 +26,7 @@ def populate(tenant: Tenant, pbx: uis.Account, notify: Callable[..., None], *, b
     now = timezone.now()
     for queue in QUEUES:
         WorkerHeartbeat.objects.create(name=queue, queue=queue, last_seen_at=now)
-    TransferRules.objects.filter(tenant=tenant).update(recording_link=TransferRules.RecordingLink.OURS)
+    publish_rules(tenant, recording_link=RecordingKind.OURS)
     _add_calls(pbx, notify)
     answered = Call.objects.get(result=Result.ANSWERED)
     AccessLogEntry.objects.create(

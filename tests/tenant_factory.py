@@ -10,6 +10,7 @@ from crm import integration_module
 from crm.retailcrm import payloads
 from crm.retailcrm.client import V5
 from crm.retailcrm.payloads import Module
+from tenants import rule_versions
 from tenants.models import (
     ACTIVATION_LINK_LIFETIME,
     CrmConnection,
@@ -17,7 +18,6 @@ from tenants.models import (
     Employee,
     RemoteList,
     Tenant,
-    TransferRules,
     UisConnection,
     UisStatus,
     VirtualNumber,
@@ -39,7 +39,7 @@ def activated(name: str, slug: str, *, pbx: uis.Account, crm: retailcrm.Account,
     )
     staff = _staff(tenant, pbx=pbx, crm=crm)
     _connect(tenant, staff, pbx=pbx, crm=crm, now=now)
-    TransferRules.objects.create(tenant=tenant)
+    rule_versions.begin(tenant, {}, now=now)
     Employee.objects.bulk_create(staff)
     _add_crm_users(tenant, crm)
     _add_numbers(tenant, pbx=pbx, default_number=default_number)
@@ -48,7 +48,7 @@ def activated(name: str, slug: str, *, pbx: uis.Account, crm: retailcrm.Account,
         for row in pbx.statuses.values()
     )
     _add_lists(tenant, pbx=pbx, crm=crm, default_number=default_number, now=now)
-    return Tenant.objects.select_related("uis", "crm", "rules").get(pk=tenant.pk)
+    return Tenant.objects.select_related("uis", "crm", "rule_version").get(pk=tenant.pk)
 
 
 def _connect(tenant: Tenant, staff: list[Employee], *, pbx: uis.Account, crm: retailcrm.Account, now: datetime) -> None:

@@ -9,6 +9,7 @@ from django.utils.translation import ngettext
 
 from connector_project.core.choices import Choices
 from telephony.models import Call
+from tenants import rule_labels
 from tests import translations
 from tests.translations import Text
 
@@ -308,13 +309,20 @@ def test_our_choices_are_found():
     found = {one.__qualname__ for one in our_choices()}
     assert found >= {
         "State",
-        "SkipReason",
         "FailureReason",
-        "TransferRules.Owner",
         "Command.Reason",
         "Popup.State",
         "Responsible",
     }
+
+
+@pytest.mark.parametrize("labels", rule_labels.LABELS, ids=lambda one: type(next(iter(one))).__name__)
+def test_every_code_of_rules_is_translated(labels):
+    assert set(labels) == set(type(next(iter(labels))))
+    with translation.override("en"):
+        english = {str(label) for label in labels.values()}
+    with translation.override("ru"):
+        assert english.isdisjoint({str(label) for label in labels.values()})
 
 
 @pytest.mark.parametrize("choices", our_choices(), ids=lambda one: f"{one.__module__}.{one.__qualname__}")

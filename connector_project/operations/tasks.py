@@ -131,4 +131,4 @@ def _finish(processed: process.Processed | None, *, now: datetime) -> None:
 
 
 def _tenant(pk: int) -> Tenant:
-    return Tenant.objects.select_related("uis", "crm", "rules").get(pk=pk)
+    return Tenant.objects.select_related("uis", "crm", "rule_version").get(pk=pk)

@@ -15,7 +15,8 @@ from tenants import account_claims
 from tenants.access_errors import AccessError
 from tenants.account_claims import CRM_USED
 from tenants.account_url import NOT_AN_ACCOUNT, is_account_url
-from tenants.models import CrmConnection, Tenant, TransferRules
+from tenants.models import CrmConnection, Tenant
+from tenants.rules import StatusSync
 
 # API version -> prefix of the CRM's version numbers.
 SERVED = {V5: "5.", V4: "4."}
@@ -124,7 +125,7 @@ STATUS_SYNC = Check(
 def status_sync(tenant: Tenant, served: tuple[str, ...]) -> Iterator[CheckResult]:
     """Check that the CRM takes statuses if it is to get them: only version 5 has a method for that."""
     if version := served_version(tenant.crm, served):
-        is_sent = tenant.rules.status_sync == TransferRules.StatusSync.BOTH
+        is_sent = tenant.rules.status_sync == StatusSync.BOTH
         yield STATUS_SYNC.result(is_ok=not is_sent or version != V4, version=version)
 
 

@@ -23,7 +23,7 @@ def pending(tenant: Tenant, *, now: datetime) -> CallQuerySet:
 def pending_of(employee: Employee, *, now: datetime) -> list[Call]:
     """Return the employee's pending calls, oldest first, and missed ones without an owner that rang their phone."""
     open_calls = pending(employee.tenant, now=now).order_by("started_at", "pk")
-    concerned = open_calls.filter(Q(employee=employee) | MISSED_WITHOUT_OWNER).select_related("tenant__rules")
+    concerned = open_calls.filter(Q(employee=employee) | MISSED_WITHOUT_OWNER).select_related("tenant__rule_version")
     return [call for call in concerned if call.employee_id or employee.uis_id in call.rung_employee_ids]
 
 

@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from connector_project.core.choices import Choices
 from connector_project.core.jobs import LeasedJob, LeasedQuerySet
-from tenants.models import Employee, Tenant
+from tenants.models import Employee, RuleVersionField, Tenant
 
 
 class Command(LeasedJob):
@@ -65,6 +65,7 @@ class Command(LeasedJob):
     vendor_code = models.CharField(max_length=80, blank=True, default="", editable=False)  # why UIS refused it
     # When the person who clicked was told that no call was started, or it turned out that nobody is to be told.
     told_at = models.DateTimeField(_("told"), null=True, editable=False)
+    rule_version = RuleVersionField(null=True)  # by which a change of status was set or refused
     finished_at = models.DateTimeField(_("finished"), null=True)
 
     objects = LeasedQuerySet["Command"].as_manager()

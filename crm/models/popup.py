@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 from connector_project.core.choices import Choices
 from crm.retailcrm import payloads
 from telephony.models import Direction
-from tenants.models import Employee, Tenant
+from tenants.models import Employee, RuleVersionField, Tenant
 
 # After this, a pop-up has disappeared by itself: the CRM's push lives for seconds.
 CLOSE_WITHIN = timedelta(minutes=10)
@@ -77,6 +77,8 @@ class Popup(models.Model):
     # The call is over, and why nobody talked is not known yet: closed at this moment at the latest.
     close_by = models.DateTimeField(null=True, editable=False)
     closing_until = models.DateTimeField(null=True, editable=False)  # by the task that closes it now
+
+    rule_version = RuleVersionField()  # by which it was opened last
 
     objects = PopupQuerySet.as_manager()
 

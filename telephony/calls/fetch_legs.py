@@ -75,7 +75,7 @@ def _fetch(claimed: list[Call], *, now: datetime) -> None:
     else:
         if found.denied:
             tenant.uis.record_denial(found.denied, now=now)
-        known, choices = Sources.load(tenant, [call.session_id for call in batch]), tenant.rules.rule_set()
+        known, choices = Sources.load(tenant, [call.session_id for call in batch]), tenant.rule_set
         results = steps.decide_each(
             batch, functools.partial(_evaluate, found=found, known=known, choices=choices, now=now)
         )

@@ -18,6 +18,7 @@ from telephony.calls import outcomes
 from telephony.models import Call, Direction, FailureReason, Result, State
 from telephony.models.call_queryset import MISSED
 from telephony.models.choices import OPEN_STATES
+from tenants import rule_labels
 from tenants.models import Employee, Tenant, VirtualNumber
 from tenants.transfer_rules import SkipReason
 from tenants.visibility import NOTHING, visible_to
@@ -30,7 +31,9 @@ MAX_EMPLOYEES = 500
 YEARS = range(2000, 2100)
 HAS_RECORDING = ~Q(recording_url="")  # compared in SQL, so that no link is decrypted
 _PHONE = re.compile(r"(?:uis-)?[\d\s()+.–-]+", re.IGNORECASE)
-_RULES = [choice for choice in SkipReason.choices if choice[0] != SkipReason.POPUP_OFF]  # it concerns pop-ups only
+_RULES = [
+    choice for choice in rule_labels.skip_reasons() if choice[0] != SkipReason.POPUP_OFF
+]  # it concerns pop-ups only
 
 
 def mask_search_term(text: str) -> str:

@@ -15,7 +15,8 @@ from telephony.calls.steps import Moved
 from telephony.models import Call, FailureReason, ImportChoice, Notification, State, Step
 from telephony.uis.types import CallEvent, EndedEvent
 from tenants import erased_numbers
-from tenants.models import Employee, Tenant, TransferRules
+from tenants.models import Employee, Tenant
+from tenants.rules import MissedOwner, Rules
 from tenants.transfer_rules import RuleSet, SkipReason
 
 # Notifications come in any order: an answer this late still overrides a miss, which the CRM could not correct.
@@ -89,7 +90,7 @@ def evaluate_due(tenant_id: int, *, now: datetime) -> None:
 def _evaluate_batch(batch: Sequence[Call], *, now: datetime) -> None:
     started, tenant = time.monotonic(), batch[0].tenant
     bind_contextvars(tenant=tenant.slug)
-    known, choices = Sources.load(tenant, [call.session_id for call in batch]), tenant.rules.rule_set()
+    known, choices = Sources.load(tenant, [call.session_id for call in batch]), tenant.rule_set
 
     def evaluate(call: Call) -> Moved:
         resolution, owner = known.resolve(call)
@@ -103,11 +104,12 @@ def _evaluate_batch(batch: Sequence[Call], *, now: datetime) -> None:
 def owner_rules(batch: Sequence[Call]) -> dict[int, dict[str, Any]]:
     """Return the owner rules to log with each call: they may have changed when somebody reads the log."""
     rules = batch[0].tenant.rules
-    return {call.pk: {"owner": rules.owner, "missed_owner": rules.missed_owner} for call in batch}
+    values = {"owner": rules.owner.value, "missed_owner": rules.missed_owner.value}
+    return {call.pk: dict(values) for call in batch}
 
 
 def apply_resolution(call: Call, resolution: CallResolution, *, owner: Employee | None) -> dict[str, Any]:
-    """Set on the call, without saving, what the evidence says; return the fields set."""
+    """Set on the call, without saving, what the evidence says by the current rules; return the fields set."""
     started_at = resolution.started_at or call.started_at
     is_erased = bool(call.tenant.erased_numbers) and erased_numbers.is_erased(
         call.tenant, resolution.contact, began_at=started_at
@@ -127,6 +129,7 @@ def apply_resolution(call: Call, resolution: CallResolution, *, owner: Employee 
         "rung_employee_ids": list(resolution.rung_employee_ids),
         "result": resolution.result or "",
         "employee": owner,
+        "rule_version_id": call.tenant.rule_version_id,
     }
     for name, value in changes.items():
         setattr(call, name, value)
@@ -140,6 +143,7 @@ def new(tenant: Tenant, event: CallEvent, *, origin: Call.Origin, now: datetime)
     return Call(
         tenant=tenant,
         session_id=event.session_id,
+        rule_version=tenant.current_version,
         origin=origin,
         started_at=started_at,
         ended_at=max(ended_at, started_at),
@@ -152,7 +156,7 @@ def certain_skip_reason(call: Call, *, now: datetime) -> str:
     """Return the rule that skips the call regardless of its participants, or ""."""
     if not (call.is_internal or call.is_expired(now=now)):
         return ""
-    found = call.skipping_rule(call.tenant.rules.rule_set(), now=now)
+    found = call.skipping_rule(call.tenant.rule_set, now=now)
     return found if found in OWNER_INDEPENDENT_REASONS else ""
 
 
@@ -162,7 +166,7 @@ def skip_reason(call: Call, resolution: CallResolution, *, now: datetime) -> str
     Before the legs are known only a missed call is certain; for others some rules are.
     """
     if resolution.status in {ResolutionStatus.MISSED, ResolutionStatus.COMPLETE}:
-        return call.skipping_rule(call.tenant.rules.rule_set(), now=now) or ""
+        return call.skipping_rule(call.tenant.rule_set, now=now) or ""
     return certain_skip_reason(call, now=now)
 
 
@@ -179,9 +183,9 @@ def owner_of(call: Call) -> Employee | None:
     return Sources.load(call.tenant, [call.session_id]).resolve(call)[1]
 
 
-def next_state_after_legs(call: Call, rules: TransferRules) -> State:
+def next_state_after_legs(call: Call, rules: Rules) -> State:
     """Return the state after the legs are known: a missed call may first need its manager from the CRM."""
-    needs_crm = call.is_missed and rules.missed_owner == TransferRules.MissedOwner.RESPONSIBLE
+    needs_crm = call.is_missed and rules.missed_owner == MissedOwner.RESPONSIBLE
     return Call.State.RESOLVING_OWNER if needs_crm else Call.State.READY
 
 
@@ -198,7 +202,7 @@ def _evaluate(call: Call, reported: EndedEvent, known: Sources, *, now: datetime
     changes = apply_resolution(call, resolution, owner=owner)
     if url := recording_selection.url(call, resolution):
         changes["recording_url"] = url
-    outcome = _next(call, resolution, call.tenant.rules.rule_set(), known.staff, changes=changes, now=now)
+    outcome = _next(call, resolution, call.tenant.rule_set, known.staff, changes=changes, now=now)
     return steps.apply(call, outcome, now=now)
 
 
@@ -216,7 +220,7 @@ def will_ask_report(call: Call, known: Sources, *, now: datetime) -> bool:
     """Whether UIS's report is asked after the debounce of this call, by what is known now. Changes only this copy."""
     resolution, owner = known.resolve(call)
     changes = apply_resolution(call, resolution, owner=owner)
-    following = _next(call, resolution, call.tenant.rules.rule_set(), known.staff, changes=changes, now=now)
+    following = _next(call, resolution, call.tenant.rule_set, known.staff, changes=changes, now=now)
     return following.state == State.FETCHING_LEGS
 
 

@@ -14,7 +14,7 @@ from telephony.calls.resolution import CallResolution
 from telephony.calls.sources import StaffDirectory
 from telephony.models import Call, CallLogEntry, Step
 from telephony.uis.types import CallLeg, RecordingEvent
-from tenants.models import TransferRules
+from tenants.rules import RecordingKind
 
 # Recordings come within minutes. After this time nobody is told to wait, though one that comes is still taken.
 EXPECTED_FOR = timedelta(days=1)
@@ -89,7 +89,7 @@ def is_incomplete(call: Call, resolution: CallResolution, staff: StaffDirectory)
 
 def is_awaited(call: Call, resolution: CallResolution, staff: StaffDirectory, *, now: datetime) -> bool:
     """Whether the upload waits for a recording. With our own link it does not: the link plays it when it comes."""
-    if call.tenant.rules.recording_link == TransferRules.RecordingLink.OURS or now >= deadline(call):
+    if call.tenant.rules.recording_link == RecordingKind.OURS or now >= deadline(call):
         return False
     return is_incomplete(call, resolution, staff)
 

@@ -14,7 +14,8 @@ from telephony.calls.evidence import load
 from telephony.calls.resolution import CallResolution, resolve
 from telephony.models import Call, Notification
 from telephony.uis.types import CallEvent
-from tenants.models import Employee, Tenant, TransferRules, VirtualNumber
+from tenants.models import Employee, Tenant, VirtualNumber
+from tenants.rules import MissedOwner, Rules
 from tenants.transfer_rules import Filter
 
 _stored: CompiledSelect[tuple[int | None, Any]] = CompiledSelect(
@@ -109,12 +110,12 @@ class StaffDirectory:
         current = (employee for employee in self.employees.values() if not employee.is_dismissed)
         return self.numbers.union(*(employee.numbers for employee in current))
 
-    def owner_of(self, resolution: CallResolution, rules: TransferRules) -> Employee | None:
+    def owner_of(self, resolution: CallResolution, rules: Rules) -> Employee | None:
         """Return the owner by the tenant's rule.
 
         For a missed call whose manager the CRM will be asked for, this is the employee whose phone rang last.
         """
-        if resolution.is_lost and rules.missed_owner == TransferRules.MissedOwner.NOBODY:
+        if resolution.is_lost and rules.missed_owner == MissedOwner.NOBODY:
             return None
         known = self.employees.get(resolution.owner_id or 0) or self._called_on(resolution.owner_number)
         candidates = (self.employees[uis_id] for uis_id in resolution.candidate_ids if uis_id in self.employees)
@@ -181,6 +182,6 @@ def resolve_call(
     )
 
 
-def _fields_read(rules: TransferRules) -> set[str]:
+def _fields_read(rules: Rules) -> set[str]:
     """Return what a missed call is decided by: the CRM takes no call without a number, the store depends on ours."""
     return {"contact", "number"} | ({"employees"} if rules.employee_filter != Filter.ALL else set())

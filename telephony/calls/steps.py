@@ -133,10 +133,10 @@ def finish(
 
 
 def apply(call: Call, outcome: Outcome, *, now: datetime) -> None:
-    """Set what the outcome says, without saving."""
+    """Set what the outcome says, without saving. What moves a call was decided by the rules of `call.tenant`."""
     match outcome:
         case Moved(state=state, changes=changes):
-            _set(call, changes)
+            _set(call, {**changes, "rule_version_id": call.tenant.rule_version_id})
             call.move_to(state, now=now)
         case Postponed(until=until, reason=reason, detail=detail, changes=changes):
             _set(call, changes)
@@ -169,20 +169,29 @@ def _write(
     if not known and all(outcome == UPLOADED for _call, outcome in results):
         # Nothing is written that a notification may have changed meanwhile: the rows are not loaded again.
         batch = [call for call, _outcome in results]
-        kept = Call.objects.update_claimed(batch, **moved(UPLOADED.state, now=now))
+        decided_by = batch[0].tenant.rule_version_id
+        kept = Call.objects.update_claimed(batch, rule_version_id=decided_by, **moved(UPLOADED.state, now=now))
         claimed, logged = [call for call in batch if call.pk in kept], {"reason": FailureReason.NONE, "detail": ""}
     else:
         claimed = _save_each(results, now=now)
     milliseconds = round((time.monotonic() - started) * 1000)
     if known or any(call.state == State.SKIPPED for call in claimed):
         late_answers.note_contradicted(claimed, known=known, now=now)
-    log_many(claimed, step, now=now, milliseconds=milliseconds, details=details, **logged)
+    log_many(claimed, step, now=now, milliseconds=milliseconds, details=_with_version(results, details), **logged)
     if step == Step.UPLOAD and len(claimed) < len(results):
         late_answers.log_unclaimed(_unclaimed(results, claimed), details or {}, milliseconds=milliseconds, now=now)
     # One task per state is enough: it processes everything that is due.
     previous_states = {call.state for call, _outcome in results}
     for representative in {call.state: call for call in claimed if call.state not in previous_states}.values():
         enqueue(representative, now=now)
+
+
+def _with_version(results: Results, details: Mapping[int, dict[str, Any]] | None) -> dict[int, dict[str, Any]]:
+    """Return the details to log, with the number of the version that decided about each call that moves on."""
+    number = results[0][0].tenant.current_version.number
+    known = details or {}
+    decided = (call.pk for call, outcome in results if isinstance(outcome, Moved))
+    return {**known, **{pk: {**known.get(pk, {}), "version": number} for pk in decided}}
 
 
 def _save_each(results: Results, *, now: datetime) -> list[Call]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from django.utils.translation import gettext_lazy as _
 
 from connector_project.core.check_results import Check, CheckResult, Responsible
+from tenants import rule_checks
 from tenants.models import Tenant
 
 RULES_PASS = Check(
@@ -19,4 +20,4 @@ RULES_PASS = Check(
 
 
 def rules_pass(tenant: Tenant) -> Iterator[CheckResult]:
-    yield RULES_PASS.result(is_ok=tenant.rules.passes_something())
+    yield RULES_PASS.result(is_ok=rule_checks.passes_something(tenant, tenant.rules))

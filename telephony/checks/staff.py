@@ -10,7 +10,8 @@ from connector_project.core.check_results import Check, CheckResult, join_limite
 from telephony.checks.account import USERS
 from telephony.uis.client import UisClient
 from telephony.uis.types import UisEmployee
-from tenants.models import Employee, Tenant, TransferRules
+from tenants.models import Employee, Tenant
+from tenants.rules import StatusSync
 
 _STAFF = _("UIS: Administrator → Employees.")
 
@@ -77,5 +78,5 @@ RIGHT_STATUSES = Check(
 
 
 def statuses(tenant: Tenant, client: UisClient) -> Iterator[CheckResult]:
-    if tenant.rules.status_sync != TransferRules.StatusSync.OFF:
+    if tenant.rules.status_sync != StatusSync.OFF:
         yield RIGHT_STATUSES.result(is_ok=client.may_change_employees())

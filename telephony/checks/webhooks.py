@@ -12,9 +12,10 @@ from telephony.uis import webhook_templates
 from telephony.uis.types import Event
 from telephony.uis.webhook_templates import EVENTS
 from telephony.webhooks import status
-from tenants.models import Employee, Tenant, TransferRules
+from tenants.models import Employee, Tenant
+from tenants.rules import PopupChoice as Choice
+from tenants.rules import Rules
 
-Choice = TransferRules.Popup
 CLOCKS_APART_SECONDS = 120
 CLOCKS_SEEN = 20
 _NOTICES = _("UIS: Notifications.")
@@ -67,7 +68,7 @@ def _name(tenant: Tenant, event: Event) -> str:
     return title.english if tenant.uis.brand == tenant.uis.Brand.CALLGEAR else title.russian
 
 
-def _needed_events(rules: TransferRules, *, own: Collection[str]) -> set[Event]:
+def _needed_events(rules: Rules, *, own: Collection[str]) -> set[Event]:
     """Return the events that this client's rules, and the employees' own choices of pop-ups, depend on."""
     incoming, outgoing = ({choice, *own} for choice in (rules.popup_incoming, rules.popup_outgoing))
     needed = {Event.CALL_END}

@@ -54,7 +54,7 @@ class _Reader:
         self.since = local_dates.begin(today - (LOOKBACK - 1) * local_dates.DAY, zone=tenant.zone)
         self.midnight = local_dates.begin(today, zone=tenant.zone)
         self.staff = StaffDirectory.for_tenant(tenant)
-        self.choices: RuleSet = tenant.rules.rule_set()
+        self.choices: RuleSet = tenant.rule_set
         employees = self.staff.employees.values()
         self.by_user = {employee.crm_user_id: employee for employee in employees if employee.crm_user_id}
 

@@ -62,7 +62,7 @@ class BulkActionQuerySet(LeasedQuerySet["BulkAction"]):
         due = self.due(now=now)
         if running.count() >= AT_ONCE:
             due = due.exclude(kind=BulkAction.Kind.IMPORT)
-        rows = self.select_related("tenant__uis", "tenant__rules", "requested_by")
+        rows = self.select_related("tenant__uis", "tenant__rule_version", "requested_by")
         for pk, state in due.values_list("pk", "state")[: 2 * AT_ONCE]:
             # It may have been cancelled, or claimed by another worker, meanwhile.
             if claimed := rows.claim_one(pk, only=models.Q(state=state), now=now):

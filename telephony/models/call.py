@@ -17,7 +17,8 @@ from telephony.models import call_statements, choices
 from telephony.models.call_queryset import CallQuerySet
 from telephony.models.choices import Direction, FailureReason, Result, Step
 from telephony.models.retries import RetriedJob
-from tenants.models import Employee, Tenant, User
+from tenants import rule_labels
+from tenants.models import Employee, RuleVersionField, Tenant, User
 from tenants.transfer_rules import RuleInput, RuleSet, SkipReason
 
 
@@ -67,7 +68,8 @@ class Call(RetriedJob):
         max_length=20, choices=choices.ImportChoice.as_choices, blank=True, default="", db_default="", editable=False
     )
     is_erased = models.BooleanField(default=False, editable=False)  # what is told of it later is ignored
-    skip_reason = models.CharField(_("rule"), max_length=20, choices=SkipReason.as_choices, blank=True)
+    rule_version = RuleVersionField()  # by which it was decided last
+    skip_reason = models.CharField(_("rule"), max_length=20, choices=rule_labels.skip_reasons, blank=True)
     uploaded_at = models.DateTimeField(_("uploaded"), null=True)
 
     objects = CallQuerySet.as_manager()
@@ -212,7 +214,7 @@ PIPELINE_FIELDS = [
     *["direction", "contact", "number", "source", "command_external_id", "is_internal", "is_lost", "result"],
     *["talk_seconds", "wait_seconds", "started_at", "ended_at", "rung_employee_ids"],
     *["employee_id", "crm_user_id", "uis_snapshot", "recording_url", "awaits_recording"],
-    *["has_legs", "skip_reason", "is_erased"],
+    *["has_legs", "skip_reason", "rule_version_id", "is_erased"],
 ]
 
 

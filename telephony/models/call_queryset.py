@@ -183,7 +183,7 @@ class CallQuerySet(LeasedQuerySet["Call"]):
 
     def with_related(self) -> "CallQuerySet":
         """Join the related rows a step needs, in one query."""
-        needed = ("tenant__uis", "tenant__crm", "tenant__rules", "employee")
+        needed = ("tenant__uis", "tenant__crm", "tenant__rule_version", "rule_version", "employee")
         return self.select_related(*needed).order_by("started_at", "pk")
 
     def with_history(self) -> "CallQuerySet":

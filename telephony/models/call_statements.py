@@ -46,7 +46,7 @@ CLAIMED: "CompiledSelect[Call]" = CompiledSelect(
 )
 # The client of a claim, with what a step needs: once for all of its calls.
 TENANT: CompiledSelect[Tenant] = CompiledSelect(
-    lambda given: Tenant.objects.select_related("uis", "crm", "rules").filter(pk=given.integer("tenant"))
+    lambda given: Tenant.objects.select_related("uis", "crm", "rule_version").filter(pk=given.integer("tenant"))
 )
 # What is left of a claim, in the order of primary keys.
 STILL_CLAIMED: "CompiledSelect[Call]" = CompiledSelect(

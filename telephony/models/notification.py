@@ -11,7 +11,8 @@ from connector_project.core.choices import Choices
 from connector_project.core.jobs import QUEUED_FOR, LeasedJob, LeasedQuerySet
 from connector_project.core.networks import LONGEST_ADDRESS
 from telephony.uis.types import Event
-from tenants.models import Tenant
+from tenants.models import RuleVersion, Tenant
+from tenants.transfer_rules import SkipReason
 
 LONGEST_EVENT = 40
 POPUP_TTL = timedelta(seconds=10)  # a pop-up that is opened later only disturbs
@@ -64,7 +65,7 @@ class NotificationQuerySet(LeasedQuerySet["Notification"]):
 
     def with_related(self) -> "NotificationQuerySet":
         """Join the tenant with both connections and the rules."""
-        return self.select_related("tenant__uis", "tenant__crm", "tenant__rules")
+        return self.select_related("tenant__uis", "tenant__crm", "tenant__rule_version")
 
 
 class Notification(LeasedJob):
@@ -192,6 +193,17 @@ class Notification(LeasedJob):
         """Return whether the text of a readable notification was deleted: by its retention, or because of its size."""
         is_read = self.outcome not in {self.Outcome.RECEIVED, self.Outcome.UNREADABLE}
         return is_read and not (self.query or self.body)
+
+    @staticmethod
+    def rule_detail(rule: SkipReason, version: RuleVersion) -> str:
+        """Return the detail of a pop-up that a rule suppressed: which one, of which version."""
+        return f"{rule}:{version.number}"
+
+    @property
+    def suppressed_by(self) -> tuple[str, str]:
+        """The rule that suppressed the pop-up, and the number of its version; ("", "") if none did."""
+        rule, _colon, number = self.detail.partition(":") if self.reason == self.Reason.RULE else ("", "", "")
+        return rule, number
 
     def close(self, outcome: Outcome, reason: str = "", detail: str = "") -> None:
         """Set the outcome; the row is not processed again."""

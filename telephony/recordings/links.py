@@ -13,9 +13,8 @@ from telephony.models import Call, RecordingLink
 from telephony.recordings.unavailable import RecordingUnavailable, UnavailableReason
 from tenants import audit
 from tenants.audit import Actor
-from tenants.models import AuditLogEntry, Tenant, TransferRules
-
-Kind = TransferRules.RecordingLink
+from tenants.models import AuditLogEntry, Tenant
+from tenants.rules import RecordingKind as Kind
 
 
 def addresses(batch: Sequence[Call], *, longest: int, now: datetime) -> dict[int, str]:
@@ -74,7 +73,7 @@ def address(link: RecordingLink) -> str:
 
 def find(token: str) -> RecordingLink | None:
     """Return the link with this token and everything needed to check it. One query."""
-    related = (f"call__{name}" for name in ("tenant__uis", "tenant__rules", "employee"))
+    related = (f"call__{name}" for name in ("tenant__uis", "tenant__rule_version", "employee"))
     link = RecordingLink.objects.select_related(*related).filter(digest__of=token).first()
     if link is not None:
         link.tenant = link.call.tenant

@@ -9,7 +9,8 @@ from tenants.models.directory import CrmUser, Employee, UisStatus, VirtualNumber
 from tenants.models.erasure_key import ErasureKey
 from tenants.models.reconnect_link import RECONNECT_LINK_LIFETIME, ReconnectLink
 from tenants.models.remote_list import RemoteList
-from tenants.models.rules import TransferRules
+from tenants.models.rule_draft import RuleDraft
+from tenants.models.rule_version import ImmutableVersion, RuleVersion, RuleVersionField
 from tenants.models.second_factor import RecoveryCode, TotpDevice
 from tenants.models.tenant import ACTIVATION_LINK_LIFETIME, Tenant
 from tenants.models.uis_connection import OLD_HOOK_LIFETIME, UisConnection
@@ -27,12 +28,15 @@ __all__ = [
     "CrmUser",
     "Employee",
     "ErasureKey",
+    "ImmutableVersion",
     "ReconnectLink",
     "RecoveryCode",
     "RemoteList",
+    "RuleDraft",
+    "RuleVersion",
+    "RuleVersionField",
     "Tenant",
     "TotpDevice",
-    "TransferRules",
     "UisConnection",
     "UisStatus",
     "User",

@@ -61,6 +61,8 @@ class AuditLogEntry(models.Model):
         SECOND_FACTOR_RESET = "SECOND_FACTOR_RESET", _("second factor reset")
         RECOVERY_CODES_RENEWED = "RECOVERY_CODES_RENEWED", _("new recovery codes")
         RECOVERY_CODE_USED = "RECOVERY_CODE_USED", _("recovery code used")
+        RULES_PUBLISHED = "RULES_PUBLISHED", _("rules published")
+        DRAFT_DISCARDED = "DRAFT_DISCARDED", _("draft of the rules discarded")
         NUMBER_ERASED = "NUMBER_ERASED", _("number erased")
 
     # Entries outlive their tenant, so that it stays known who deleted the tenant and when.

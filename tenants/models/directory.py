@@ -8,15 +8,8 @@ from django.utils.translation import gettext_lazy as _
 from connector_project.core import phone_texts
 from connector_project.core.choices import Choices
 from connector_project.core.compiled_queries import CompiledSelect
+from tenants import rule_labels
 from tenants.models.tenant import Tenant
-
-
-class PopupChoice(Choices):
-    """When a pop-up opens."""
-
-    ON_RING = "ON_RING", _("when it rings")
-    ON_ANSWER = "ON_ANSWER", _("when the employee answers")
-    OFF = "OFF", _("off")
 
 
 class EmployeeQuerySet(models.QuerySet["Employee"]):
@@ -67,7 +60,7 @@ class Employee(models.Model):
     popup = models.CharField(
         _("pop-up"),
         max_length=10,
-        choices=PopupChoice.as_choices,
+        choices=rule_labels.popup_choices,
         blank=True,
         help_text=_("If empty, as in the client's rules. Otherwise for incoming and outgoing calls."),
     )

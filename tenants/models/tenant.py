@@ -3,7 +3,8 @@
 import functools
 from collections.abc import Iterable, Sequence
 from datetime import datetime, time, timedelta
-from typing import Any
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, cast
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
@@ -18,6 +19,11 @@ from connector_project.core.compiled_queries import CompiledSelect
 from connector_project.core.encrypted_fields import EncryptedTextField
 from connector_project.core.secret_tokens import DigestField, generate_token, lost
 from connector_project.core.task_queue import enqueue
+
+if TYPE_CHECKING:
+    from tenants.models.rule_version import RuleVersion
+    from tenants.rules import Rules
+    from tenants.transfer_rules import RuleSet
 
 ACTIVATION_LINK_LIFETIME = timedelta(days=14)
 
@@ -71,9 +77,9 @@ class TenantQuerySet(models.QuerySet["Tenant"]):
         return bool(_locked().fetch(tenant=pk))
 
     def lock(self, pk: int) -> "Tenant | None":
-        """Lock a client's row as `lock_row`, and return it with their connections and rules."""
+        """Lock a client's row as `lock_row`, and return it with their connections and the version of their rules."""
         self.lock_row(pk)
-        return self.select_related("uis", "crm", "rules").filter(pk=pk).first()
+        return self.select_related("uis", "crm", "rule_version").filter(pk=pk).first()
 
     @transaction.atomic
     def enqueue_each(self, task: str) -> None:
@@ -148,6 +154,10 @@ class Tenant(models.Model):
     retention_logs_days = models.PositiveSmallIntegerField(
         _("audit and access log, days"), null=True, blank=True, validators=[MinValueValidator(1)]
     )
+    # What decides from now on. Null only within the transaction that creates the client and version 1.
+    rule_version = models.ForeignKey(
+        "tenants.RuleVersion", models.RESTRICT, null=True, related_name="+", db_index=False, editable=False
+    )
     # When which numbers were erased, by their token: events of earlier calls must not bring them back.
     erased_numbers = models.JSONField(default=dict, editable=False)
     offboarded_at = models.DateTimeField(_("disconnected"), null=True, blank=True, editable=False)
@@ -158,6 +168,11 @@ class Tenant(models.Model):
     created_at = models.DateTimeField(_("created"), auto_now_add=True)
 
     objects = TenantQuerySet.as_manager()
+
+    # Of the version that decides now, without a query if the client was loaded with it. Read many times for each call.
+    current_version: "RuleVersion" = cast("RuleVersion", property(attrgetter("rule_version")))
+    rules: "Rules" = cast("Rules", property(attrgetter("rule_version.value")))
+    rule_set: "RuleSet" = cast("RuleSet", property(attrgetter("rule_version.rule_set")))
 
     class Meta:
         verbose_name = _("client")

@@ -3,6 +3,7 @@
 It is created, filled with SQL, and dropped.
 """
 
+import json
 import math
 import os
 import time
@@ -31,6 +32,11 @@ _FILL = (
     FROM generate_series(1, %(tenants)s) n
     """,
     """
+    INSERT INTO tenants_ruleversion (tenant_id, number, rules, why, published_at)
+    SELECT id, 1, %(rules)s, '', now() FROM tenants_tenant ORDER BY id
+    """,
+    "UPDATE tenants_tenant t SET rule_version_id = v.id FROM tenants_ruleversion v WHERE v.tenant_id = t.id",
+    """
     INSERT INTO tenants_employee (tenant_id, uis_id, full_name, email, extension, numbers, recording_mode, popup,
         is_dismissed, linked_by, previous_linked_by, uis_status, synced_status, last_sent_crm_status, status_commands)
     SELECT t.id, n, 'Сотрудник ' || t.id || '-' || n, '', (100 + n)::text, '[]', 'all', '', false, '', '', '', '', '', 0
@@ -41,7 +47,7 @@ _FILL = (
         is_lost, is_internal, talk_seconds, wait_seconds, result, rung_employee_ids, source,
         command_external_id, employee_id, uis_snapshot, recording_url, awaits_recording, has_legs, is_low_priority,
         import_choice, is_erased, skip_reason, reason, detail, attempts, claimed_by, lost_leases, next_attempt_at,
-        failed_at, retry_window_started_at, uploaded_at)
+        failed_at, retry_window_started_at, uploaded_at, rule_version_id)
     SELECT t, 5000000000 + n,
         CASE WHEN r < 0.85 THEN 'UPLOADED' WHEN r < 0.99 THEN 'SKIPPED' WHEN r < 0.995 THEN 'FETCHING_LEGS'
             ELSE 'READY' END,
@@ -54,7 +60,8 @@ _FILL = (
         CASE WHEN r >= 0.85 AND r < 0.99 THEN (ARRAY['INTERNAL_OFF', 'CONTACT', 'HIDDEN_NUMBER'])[1 + n %% 3]
             ELSE '' END,
         CASE WHEN r >= 0.995 THEN (ARRAY['CRM_REFUSED', 'CRM_DENIED'])[1 + n %% 2] ELSE '' END, '', 1, '', 0,
-        CASE WHEN r >= 0.99 AND r < 0.995 THEN at END, CASE WHEN r >= 0.995 THEN at END, at, at
+        CASE WHEN r >= 0.99 AND r < 0.995 THEN at END, CASE WHEN r >= 0.995 THEN at END, at, at,
+        (SELECT rule_version_id FROM tenants_tenant WHERE id = t)
     FROM (
         SELECT n, 1 + (random() * random() * (%(tenants)s - 1))::int AS t, random() AS r,
             now() - (%(rows)s - n) * (interval '365 days' / %(rows)s) AS at
@@ -64,12 +71,12 @@ _FILL = (
     # A pop-up for each incoming call: most within half a second, a few in ten; one in a hundred is rejected.
     """
     INSERT INTO crm_popup (tenant_id, session_id, employee_id, direction, contact, number, code, state, hangup,
-        "unknown", detail, ringing_at, received_at, sent_at, accepted_at, closed_at)
+        "unknown", detail, ringing_at, received_at, sent_at, accepted_at, closed_at, rule_version_id)
     SELECT tenant_id, session_id, employee_id, 'in', contact, number, '101',
         CASE WHEN is_rejected THEN 'FAILED' ELSE 'CLOSED' END, 'answered', '[]', '', started_at,
         started_at + hop * interval '1 second', started_at + hop * interval '1.1 second',
         CASE WHEN NOT is_rejected THEN started_at + (2 * hop + 0.1 - 0.15 * ln(1 - random())) * interval '1 second' END,
-        ended_at
+        ended_at, rule_version_id
     FROM (
         SELECT *, 0.02 + 0.05 * random() AS hop, random() < 0.01 AS is_rejected
         FROM telephony_call WHERE direction = 'in'
@@ -133,7 +140,9 @@ def fill(rows: int) -> None:
     from crm.popup_rollup import POPUPS
     from telephony.stats.rollup import CALLS
     from tenants.models import Tenant
+    from tenants.rules import Rules, dumps
 
+    rules = json.dumps(dumps(Rules()))
     with connection.cursor() as cursor:
         # Inserting is many times faster if the indexes are built afterwards.
         cursor.execute("SELECT indexname, indexdef FROM pg_indexes WHERE tablename = ANY(%s)", [[*_FILLED]])
@@ -143,7 +152,7 @@ def fill(rows: int) -> None:
         for table in _FILLED:  # Counting the rows at the end is many times faster than a delta for each.
             cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
         for statement in _FILL:
-            cursor.execute(statement, {"rows": rows, "tenants": TENANTS, "people": PEOPLE})
+            cursor.execute(statement, {"rows": rows, "tenants": TENANTS, "people": PEOPLE, "rules": rules})
         for table in _FILLED:
             cursor.execute(f"ALTER TABLE {table} ENABLE TRIGGER USER")
         for _name, definition in indexes:

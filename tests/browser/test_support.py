@@ -4,6 +4,7 @@ import pytest
 from django.utils import translation
 from playwright.sync_api import expect
 
+from tenants import rule_labels
 from tenants.transfer_rules import SkipReason
 from tests.browser.chromium import on_one_screen
 from tests.browser.driver import Operator
@@ -19,8 +20,8 @@ support = User.objects.create_user("sveta", password="{PASSWORD}", is_staff=True
 support.groups.add(Group.objects.get(name="Support"))
 """
 _MISSED_OFF = """
-from tenants.models import TransferRules
-TransferRules.objects.update(upload_missed=False)
+from tests.rules import publish_rules_for_all
+publish_rules_for_all(upload_missed=False)
 """
 CALLERS = {("ru", "desktop"): 501, ("ru", "phone"): 502, ("en", "desktop"): 503, ("en", "phone"): 504}
 
@@ -43,7 +44,7 @@ def _missed_off(installation):
 def test_skipped_call_is_found_by_its_number_and_retried(installation, sign_in, language, size):
     last = CALLERS[language, size]
     with translation.override(language):
-        rule = str(SkipReason.MISSED_OFF.label)
+        rule = str(rule_labels.label(SkipReason.MISSED_OFF))
     session = installation.play("missed", employees=[IVAN], contact=f"79990000{last}")["session"]
     installation.wait_for(lambda: [session, "SKIPPED"] in installation.ask("rows")["calls"], "the rule's decision")
     with sign_in(language, size) as user, sign_in(language, size) as operator_user:

@@ -10,8 +10,9 @@ from django.utils import timezone
 from connector_project.operations.onboarding import steps
 from crm.employee_mapping import actions as mapping
 from tenants import onboarding
-from tenants.models import CrmUser, Employee, Tenant, TransferRules, VirtualNumber
+from tenants.models import CrmUser, Employee, Tenant, VirtualNumber
 from tests.fakes import retailcrm, uis
+from tests.rules import publish_rules
 
 FIRST_SESSION = 5139032004  # the same in every account: session ids are unique per client only
 ZONES = ("Europe/Moscow", "Europe/Moscow", "Asia/Yekaterinburg", "Asia/Vladivostok", "Europe/Kaliningrad")
@@ -179,17 +180,19 @@ def _link_by_hand(tenant: ChaosTenant) -> None:
 def _save_rules(tenant: ChaosTenant) -> None:
     """Save the client's rules."""
     choices = tenant.choices
-    rules = TransferRules.objects.get(tenant=tenant.row)
-    rules.owner, rules.missed_owner, rules.status_sync = choices.owner, choices.missed_owner, choices.status_sync
-    for kind in ("answered", "missed", "outgoing", "internal"):
-        setattr(rules, f"upload_{kind}", kind not in choices.off)
-    rules.number_filter, rules.employee_filter, rules.contact_filter = (
-        choices.number[0],
-        choices.employee[0],
-        choices.contact[0],
+    uploads = {f"upload_{kind}": kind not in choices.off for kind in ("answered", "missed", "outgoing", "internal")}
+    publish_rules(
+        tenant.row,
+        **uploads,
+        owner=choices.owner,
+        missed_owner=choices.missed_owner,
+        status_sync=choices.status_sync,
+        number_filter=choices.number[0],
+        employee_filter=choices.employee[0],
+        contact_filter=choices.contact[0],
+        contacts="\n".join(f"+{number}" for number in sorted(choices.contact[1])),
+        send_recording=choices.send_recording,
+        recording_wait_minutes=choices.recording_wait,
+        numbers=VirtualNumber.objects.filter(tenant=tenant.row, number__in=choices.number[1]),
+        employees=Employee.objects.filter(tenant=tenant.row, uis_id__in=choices.employee[1]),
     )
-    rules.contacts = "\n".join(f"+{number}" for number in sorted(choices.contact[1]))
-    rules.send_recording, rules.recording_wait_minutes = choices.send_recording, choices.recording_wait
-    rules.save()
-    rules.numbers.set(VirtualNumber.objects.filter(tenant=tenant.row, number__in=choices.number[1]))
-    rules.employees.set(Employee.objects.filter(tenant=tenant.row, uis_id__in=choices.employee[1]))

@@ -22,8 +22,9 @@ from connector_project.operations.alerts import actions, delivery, incident_text
 from connector_project.operations.alerts.delivery import MOST_TRIES, PAUSES_SECONDS
 from connector_project.operations.models import AlertDelivery, Incident, TrafficProfile
 from telephony.models import Call, CallLogEntry, DailyReconciliation, FailureReason, Notification, Step
+from tenants import rule_versions
 from tenants.access_errors import AccessError
-from tenants.models import AuditLogEntry, CrmConnection, Tenant, TransferRules, UisConnection, User
+from tenants.models import AuditLogEntry, CrmConnection, Tenant, UisConnection, User
 from tests import task_queue
 from tests.conftest import CONTACT, NUMBER
 from tests.fakes.alert_receiver import SECRET, URL
@@ -78,7 +79,7 @@ def add_tenant(name, **values):
     tenant = Tenant.objects.create(name=name, slug=name, **({"activated_at": MONDAY - 30 * DAY} | values))
     UisConnection.objects.create(tenant=tenant)
     CrmConnection.objects.create(tenant=tenant)
-    TransferRules.objects.create(tenant=tenant)
+    rule_versions.begin(tenant, {}, now=timezone.now())
     add_event(tenant)
     return tenant
 

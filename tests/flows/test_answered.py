@@ -6,9 +6,10 @@ import pytest
 from django.utils import timezone
 
 from telephony.models import Call, CallLogEntry
-from tenants.models import Employee, TransferRules, UisConnection
+from tenants.models import Employee, UisConnection
 from tests.conftest import CONTACT, IVAN, NUMBER, PETR
 from tests.flows.upload_hooks import while_uploading
+from tests.rules import publish_rules, publish_rules_for_all
 
 
 def add_ended_call(pbx, **values):
@@ -102,7 +103,7 @@ def test_busy_hour_costs_points_per_minute_and_not_per_call(notify, uis_world, p
     ],
 )
 def test_transferred_call_has_the_owner_by_the_rule(notify, pbx, crm, tenant, rule, owner, extension):
-    TransferRules.objects.update(owner=rule)
+    publish_rules_for_all(owner=rule)
     notify(add_ended_call(pbx, rings=[IVAN], talks=[(IVAN, 52), (PETR, 202)]).notification("call_end"))
     assert (crm.calls[0]["code"], crm.calls[0]["duration"]) == (extension, 254)
     assert Call.objects.get().employee.uis_id == owner
@@ -153,7 +154,7 @@ def test_recording_event_before_the_end_is_used(notify, uis_world, crm, answered
 
 
 def test_recording_event_while_the_call_waits_for_the_crm_is_uploaded(notify, crm_world, crm, later, answered, tenant):
-    TransferRules.objects.update(recording_wait_minutes=0)
+    publish_rules_for_all(recording_wait_minutes=0)
     answered.records_at = timezone.now() + timedelta(minutes=3)
     crm_world.break_down("503")
     notify(answered.notification("call_end"))
@@ -167,7 +168,7 @@ def test_recording_event_while_the_call_waits_for_the_crm_is_uploaded(notify, cr
 def test_recording_event_during_an_upload_is_sent_with_the_retry(
     notify, crm_world, crm, later, answered, tenant, monkeypatch
 ):
-    TransferRules.objects.update(recording_wait_minutes=0)
+    publish_rules_for_all(recording_wait_minutes=0)
     answered.records_at = timezone.now() + timedelta(minutes=3)
     crm_world.break_down("503", times=1)
     while_uploading(monkeypatch, lambda: notify(answered.notification("recorded")))
@@ -183,7 +184,7 @@ def test_call_without_recording_is_not_delayed(notify, pbx, crm, tenant):
 
 
 def test_link_is_not_sent_when_the_rule_is_off(notify, crm, answered, tenant):
-    TransferRules.objects.update(send_recording=False)
+    publish_rules_for_all(send_recording=False)
     notify(answered.notification("call_end"))
     assert "recordUrl" not in crm.calls[0]
 
@@ -348,8 +349,8 @@ def test_unexpected_reply_of_uis_fails_the_call(notify, crm, answered, tenant, m
 
 
 def test_call_skipped_by_a_rule_after_its_legs_are_known(notify, pbx, crm, answered, tenant):
-    TransferRules.objects.update(employee_filter="EXCEPT")
-    tenant.rules.employees.set(Employee.objects.filter(uis_id=PETR))
+    publish_rules_for_all(employee_filter="EXCEPT")
+    publish_rules(tenant, employees=Employee.objects.filter(uis_id=PETR))
     notify(answered.notification("call_end"))
     call = Call.objects.get()
     assert (call.state, call.skip_reason, crm.calls) == (Call.State.SKIPPED, "EMPLOYEE", [])
@@ -359,7 +360,7 @@ def test_call_skipped_by_a_rule_after_its_legs_are_known(notify, pbx, crm, answe
     ("change", "direction"), [({"upload_answered": False}, "in"), ({"upload_outgoing": False}, "out")]
 )
 def test_disabled_kind_is_skipped_with_the_reason(notify, pbx, crm, tenant, change, direction):
-    TransferRules.objects.update(**change)
+    publish_rules_for_all(**change)
     notify(add_ended_call(pbx, direction=direction, talks=[(IVAN, 20)]).notification("call_end"))
     assert Call.objects.get().skip_reason == ("ANSWERED_OFF" if direction == "in" else "OUTGOING_OFF")
     assert crm.calls == []
@@ -405,7 +406,7 @@ def test_pipeline_step_has_a_fixed_query_count(
     from telephony import tasks
     from tests import task_queue
 
-    TransferRules.objects.update(number_filter="EXCEPT", employee_filter="EXCEPT")
+    publish_rules_for_all(number_filter="EXCEPT", employee_filter="EXCEPT")
     bodies = [add_ended_call(pbx, talks=[(IVAN, 10 + n)]).notification("call_end") for n in range(count)]
     notify(*bodies, works=False)
     task_queue.process_notifications()
@@ -420,7 +421,7 @@ def test_pipeline_step_has_a_fixed_query_count(
 @pytest.mark.parametrize("uploads_internal", [False, True])
 def test_answered_call_of_a_hidden_number_is_not_internal(notify, pbx, crm, tenant, uploads_internal):
     """The contact's leg has only our number, which is not the caller's."""
-    TransferRules.objects.update(upload_internal=uploads_internal)
+    publish_rules_for_all(upload_internal=uploads_internal)
     call = pbx.call(contact="anonymous", number=NUMBER, rings=[IVAN], talks=[(IVAN, 30)])
     notify(call.notification("call_end"))
     assert (Call.objects.get().skip_reason, crm.calls) == ("HIDDEN_NUMBER", [])

@@ -11,11 +11,12 @@ from telephony import tasks
 from telephony.calls import manual
 from telephony.models import Call, FailureReason
 from telephony.models.retries import MAX_UNEXPECTED_REPLIES, RETRY_WINDOW
-from tenants.models import Tenant, TransferRules
+from tenants.models import Tenant
 from tests import task_queue
 from tests.conftest import CONTACT, IVAN, NUMBER
 from tests.fakes.retailcrm_faults import GARBLED as CRM_GARBLED
 from tests.fakes.uis_faults import GARBLED as UIS_GARBLED
+from tests.rules import publish_rules_for_all
 
 pytestmark = [pytest.mark.one_database, pytest.mark.sampled(1)]
 
@@ -118,7 +119,7 @@ def test_fault_after_days_without_the_crm_does_not_fail_the_calls(missed, crm, c
 @pytest.mark.exhaustive
 @pytest.mark.slow
 def test_manager_is_asked_for_again_after_days_without_access(missed, crm, crm_world, minutes):
-    TransferRules.objects.update(missed_owner="RESPONSIBLE")
+    publish_rules_for_all(missed_owner="RESPONSIBLE")
     crm.responsible["79995000000"], key = 28, crm.key
     crm.key = "another"
     missed()
@@ -244,7 +245,7 @@ def test_garbled_answer_of_the_crm_delays_the_calls(missed, crm, crm_world, minu
 
 @pytest.mark.parametrize("kind", CRM_GARBLED)
 def test_garbled_answer_about_the_manager_is_asked_for_again(missed, crm, crm_world, minutes, kind):
-    TransferRules.objects.update(missed_owner="RESPONSIBLE")
+    publish_rules_for_all(missed_owner="RESPONSIBLE")
     crm.responsible["79995000000"] = 28
     crm_world.break_down(kind, times=2, path_part="telephony/manager")
     missed()

@@ -15,9 +15,10 @@ from crm.retailcrm.client import RetailCrmClient
 from telephony.calls import pipeline, stored_events
 from telephony.models import Call, Notification
 from telephony.webhooks import process
-from tenants.models import CrmConnection, TransferRules
+from tenants.models import CrmConnection
 from tests import task_queue
 from tests.conftest import IVAN, NUMBER
+from tests.rules import publish_rules_for_all
 
 pytestmark = [pytest.mark.one_database, pytest.mark.sampled(1)]
 
@@ -32,7 +33,7 @@ def prepare(tenant, pbx, notify):
 
     def create(state):
         if state == "RESOLVING_OWNER":
-            TransferRules.objects.update(missed_owner="RESPONSIBLE")
+            publish_rules_for_all(missed_owner="RESPONSIBLE")
         started_at = timezone.now() - timedelta(seconds=60)
         for contact in CONTACTS:
             talks = [(IVAN, 50)] if state == "FETCHING_LEGS" else []

@@ -16,11 +16,13 @@ from telephony import tasks
 from telephony.models import BulkAction, Call, CallLogEntry, DailyReconciliation, FailureReason
 from telephony.models.retries import MAX_UNEXPECTED_REPLIES
 from telephony.reconciliation import call_import, compare
+from tenants import rule_labels
 from tenants.access_errors import AccessError
-from tenants.models import AuditLogEntry, Employee, Tenant, TransferRules, UisConnection, User
+from tenants.models import AuditLogEntry, Employee, Tenant, UisConnection, User
 from tenants.transfer_rules import SkipReason
 from tests import html_text, task_queue
 from tests.conftest import CONTACT, IVAN, NUMBER, PETR
+from tests.rules import publish_rules_for_all
 from tests.users import create_user
 
 MOSCOW = ZoneInfo("Europe/Moscow")
@@ -145,7 +147,7 @@ def test_preview_shows_the_counts_and_writes_and_sends_nothing(send_form, page, 
     text = html_text.text(answer)
     assert ("20 June 2026 – 15 July 2026" in text, 'admin-state admin-previewed"' in _html(answer)) == (True, True)
     assert table_numbers(answer) == [8, 0, 7, 1]
-    assert english(SkipReason.HIDDEN_NUMBER.label) in text
+    assert english(rule_labels.label(SkipReason.HIDDEN_NUMBER)) in text
     assert re.search(r'/start/">[^<]*\b7\b', _html(answer))
     assert text.count(" 7999***000") == 5
     assert not re.search(r"7999001\d{4}", _html(page())), "numbers are masked"
@@ -191,11 +193,11 @@ def test_preview_is_repeated_with_the_current_rules(send_form, page, pbx, run_qu
     add_missed_calls(pbx, 3)
     send_form()
     run_queue()
-    TransferRules.objects.update(upload_missed=False)
+    publish_rules_for_all(upload_missed=False)
     assert send_form("preview") == ["success"]
     run_queue()
     assert (table_numbers(page()), "/start/" in _html(page())) == ([3, 0, 0, 3], False)
-    assert english(SkipReason.MISSED_OFF.label) in html_text.text(page())
+    assert english(rule_labels.label(SkipReason.MISSED_OFF)) in html_text.text(page())
 
 
 # --- the list

@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.utils import timezone, translation
 
 from telephony.models import Call, FailureReason, Result, State
+from tenants import rule_labels, rule_versions
 from tenants.models import Employee, Tenant, VirtualNumber
 from tenants.transfer_rules import SkipReason
 from tests.conftest import CONTACT, IVAN, NUMBER, PETR
@@ -103,6 +104,7 @@ def test_call_is_found_by_its_employee(client, add, typed):
 
 def test_number_that_is_also_a_contact_elsewhere_finds_both_calls(client, add, db):
     other = Tenant.objects.create(name="Other", slug="other")
+    rule_versions.begin(other, {}, now=timezone.now())
     called, elsewhere = add(), add(tenant=other, contact=NUMBER, number="74950000099")
     assert set(found(client, q=NUMBER)) == {called.session_id, elsewhere.session_id}
 
@@ -283,7 +285,7 @@ def test_row_shows_call_result_state_and_reason(client, add, noon):
         expected = (
             (uploaded, ("12:00 Ромашка ← 7999***0001 +74950000001", "Петров Пётр (102)", "1:05", State.UPLOADED.label)),
             (failed, ("0:12", FailureReason.CRM_REFUSED.label)),
-            (skipped, (Result.BUSY.label, State.SKIPPED.label, SkipReason.INTERNAL_OFF.label)),
+            (skipped, (Result.BUSY.label, State.SKIPPED.label, rule_labels.label(SkipReason.INTERNAL_OFF))),
             (collecting, (State.FETCHING_LEGS.label, FailureReason.LEGS_NOT_READY.label)),
         )
         for (text, _state, _result), values in expected:

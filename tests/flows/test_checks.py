@@ -16,10 +16,12 @@ from crm import client_factory, integration_module
 from crm.retailcrm.client import RetailCrmClient
 from telephony.uis.client import UisClient
 from tenants import onboarding
-from tenants.models import CheckRun, CrmConnection, Employee, TransferRules, UisConnection, VirtualNumber
+from tenants.models import CheckRun, CrmConnection, Employee, UisConnection, VirtualNumber
+from tenants.rules import PopupChoice, StatusSync
 from tests import task_queue
 from tests.conftest import ANNA, CONTACT, IVAN, NUMBER, PETR
 from tests.flows.templates import send_every_event
+from tests.rules import publish_rules
 
 pytestmark = pytest.mark.one_database
 
@@ -39,7 +41,7 @@ def healthy(tenant, pbx, crm, client, hook, run_queue):
 
 def failed_checks(tenant):
     """Return the failed checks by code."""
-    tenant = type(tenant).objects.select_related("uis", "crm", "rules").get(pk=tenant.pk)
+    tenant = type(tenant).objects.select_related("uis", "crm", "rule_version").get(pk=tenant.pk)
     return {found.check.code: found for found in runner.run(tenant, now=timezone.now()) if not found.ok}
 
 
@@ -135,7 +137,7 @@ def _break(setup, event, old, new):
 
 def _v4_only(setup):
     """Two-way status sync was chosen before the account lost version 5."""
-    change(setup.tenant.rules, status_sync=TransferRules.StatusSync.BOTH)
+    publish_rules(setup.tenant, status_sync=StatusSync.BOTH)
     setup.crm.serves_v5 = False
     _crm(setup, served_version="v4")
     integration_module.register(
@@ -152,7 +154,7 @@ WRONG_SETTINGS = {
     "UIS_ADDRESS_LIST": lambda setup: setattr(setup.pbx, "allowed_addresses", ["198.51.100.0/24"]),
     "UIS_ACCOUNT": lambda setup: setattr(setup.pbx, "is_active", False),
     "UIS_ACCOUNT_USED": _share_account,
-    "RULES_PASS": lambda setup: TransferRules.objects.filter(tenant=setup.tenant).update(contact_filter="ONLY"),
+    "RULES_PASS": lambda setup: publish_rules(setup.tenant, contact_filter="ONLY"),
     "CRM_ACCOUNT_USED": _share_address,
     "UIS_ANSWERS": lambda setup: setup.uis.break_down("503"),
     "UIS_TIME_ZONE": lambda setup: setattr(setup.pbx, "reported_timezone", "Mars/Olympus"),
@@ -183,7 +185,7 @@ WRONG_SETTINGS = {
     "CRM_SCOPE_TELEPHONY_WRITE": lambda setup: setup.crm.scopes.discard("telephony_write"),
     "CRM_SCOPE_USER_READ": lambda setup: setup.crm.scopes.discard("user_read"),
     "CRM_SCOPE_USER_WRITE": lambda setup: (
-        change(setup.tenant.rules, status_sync=TransferRules.StatusSync.BOTH),
+        publish_rules(setup.tenant, status_sync=StatusSync.BOTH),
         setup.crm.scopes.discard("user_write"),
     ),
     "CRM_STORES": lambda setup: _crm(setup, site="closed-shop"),
@@ -408,13 +410,13 @@ def test_calls_of_another_telephony_a_week_ago_fail_no_check(setup):
 
 
 def test_missing_status_right_fails_no_check_without_status_sync(setup):
-    change(setup.tenant.rules, status_sync=TransferRules.StatusSync.OFF)
+    publish_rules(setup.tenant, status_sync=StatusSync.OFF)
     setup.pbx.permissions.discard("employees: update")
     assert failed_checks(setup.tenant) == {}
 
 
 def test_missing_events_of_disabled_features_fail_no_check(setup):
-    change(setup.tenant.rules, popup_outgoing=TransferRules.Popup.OFF, send_recording=False)
+    publish_rules(setup.tenant, popup_outgoing=PopupChoice.OFF, send_recording=False)
     _remove_event(setup, "outgoing")
     _remove_event(setup, "recorded")
     assert failed_checks(setup.tenant) == {}

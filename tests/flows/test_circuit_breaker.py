@@ -18,6 +18,7 @@ from telephony.webhooks import process
 from tenants.models import CrmConnection, UisConnection
 from tests import task_queue
 from tests.conftest import CONTACT, IVAN, NUMBER, PETR
+from tests.rules import publish_rules
 
 pytestmark = pytest.mark.one_database
 
@@ -234,8 +235,7 @@ def test_missed_calls_whose_manager_may_not_be_asked_for_take_no_probe(
     clock, tenant, crm, crm_world, add_missed_calls, minutes
 ):
     """A right is missing, and the CRM was away: the first request after that is an upload, with the first probe."""
-    tenant.rules.missed_owner = "RESPONSIBLE"
-    tenant.rules.save()
+    publish_rules(tenant, missed_owner="RESPONSIBLE")
     tenant.crm.suspend("scope", "no", subject=MANAGER_RIGHT, now=timezone.now())
     retry_at = timezone.now() + timedelta(seconds=90)
     CrmConnection.objects.filter(tenant=tenant).update(consecutive_failures=3, retry_at=retry_at)

@@ -23,10 +23,11 @@ from telephony import tasks as uis_tasks
 from telephony.models import Call, Notification
 from telephony.models.choices import NEEDED_RIGHTS
 from telephony.webhooks import process
-from tenants.models import AuditLogEntry, CheckRun, CrmConnection, Employee, Tenant, TransferRules, UisConnection
+from tenants.models import AuditLogEntry, CheckRun, CrmConnection, Employee, Tenant, UisConnection
 from tests import html_text, task_queue
 from tests.conftest import CONTACT, IVAN, NUMBER, PETR
 from tests.fakes import retailcrm_methods
+from tests.rules import publish_rules
 from tests.users import create_user
 
 pytestmark = [pytest.mark.one_database, pytest.mark.sampled(1)]
@@ -92,7 +93,7 @@ def test_steps_need_the_rights_that_their_requests_name():
 def test_missing_legs_report_stops_only_answered_calls(
     minutes, tenant, stranger, pbx, crm, uis_world, add_answered, add_missed
 ):
-    TransferRules.objects.filter(tenant=tenant).update(status_sync="BOTH")
+    publish_rules(tenant, status_sync="BOTH")
     pbx.unavailable_methods = {LEGS}
     for number in range(3):
         add_answered(number)
@@ -351,7 +352,9 @@ def test_module_switched_off_while_it_is_registered_stays_off(
         from connector_project.operations.onboarding import steps
 
         tenant.crm.suspend("telephony_off", "", subject="switched_off", now=timezone.now() - timedelta(hours=1))
-        steps.activate(Tenant.objects.select_related("uis", "crm", "rules").get(pk=tenant.pk), now=timezone.now())
+        steps.activate(
+            Tenant.objects.select_related("uis", "crm", "rule_version").get(pk=tenant.pk), now=timezone.now()
+        )
     else:
         crm_tasks.link_users(tenant.pk)
     module = crm.modules[integration_module.code(tenant)]
@@ -384,7 +387,7 @@ def test_module_that_could_not_be_switched_off_again_is_switched_off_by_the_prob
 
 
 def test_hanging_crm_is_asked_for_one_of_ten_owners(clock, tenant, crm, crm_world, pbx, notify):
-    TransferRules.objects.filter(tenant=tenant).update(missed_owner="CRM_MANAGER")
+    publish_rules(tenant, missed_owner="RESPONSIBLE")
     crm_world.break_down("timeout", path_part="telephony/manager")
     now = timezone.now()
     for number in range(10):
@@ -444,7 +447,7 @@ def test_check_ends_with_the_first_hanging_request(clock, tenant, uis_world, crm
 
 
 def test_hanging_status_push_ends_with_its_first_request(clock, tenant, crm, crm_world):
-    TransferRules.objects.filter(tenant=tenant).update(status_sync="BOTH")
+    publish_rules(tenant, status_sync="BOTH")
     Employee.objects.filter(tenant=tenant, uis_id__in=[IVAN, PETR]).update(uis_status="2")
     crm_world.break_down("timeout", path_part="/status")
     crm_tasks.push_statuses(tenant.pk)

@@ -70,7 +70,7 @@ def ring(pbx, notify):
 
 
 def overview(tenant):
-    return load_overview(Tenant.objects.select_related("uis", "crm", "rules").get(pk=tenant.pk), timezone.now())
+    return load_overview(Tenant.objects.select_related("uis", "crm", "rule_version").get(pk=tenant.pk), timezone.now())
 
 
 def anna():
@@ -543,7 +543,7 @@ def many(tenant):
 @pytest.mark.parametrize("count", [4, 300])
 def test_mapping_has_a_fixed_query_count(tenant, many, django_assert_num_queries, count):
     many(count)
-    known = Tenant.objects.select_related("uis", "crm", "rules").get(pk=tenant.pk)
+    known = Tenant.objects.select_related("uis", "crm", "rule_version").get(pk=tenant.pk)
     known.crm.stores = ["a", "b"]
     with django_assert_num_queries(7):
         found = load_overview(known, timezone.now())

@@ -13,9 +13,10 @@ from telephony import tasks
 from telephony.calls import apply_event, steps
 from telephony.models import Call, CallLogEntry, FailureReason, Notification, Step
 from telephony.webhooks import process, receive, turns
-from tenants.models import Employee, TransferRules
+from tenants.models import Employee
 from tests import task_queue
 from tests.conftest import ANNA, CONTACT, IVAN, NUMBER, PETR
+from tests.rules import publish_rules, publish_rules_for_all
 
 pytestmark = [pytest.mark.one_database, pytest.mark.usefixtures("real_debounce")]
 
@@ -101,7 +102,7 @@ ORDERS_BY_FIRST = [pytest.param(ORDERS[at : at + 24], marks=pytest.mark.exhausti
 def test_every_order_of_five_events_gives_the_same_record_once(tenant, crm, answered, clock, orders, stranger):
     bodies = texts(events_of(answered)[1:])
     records = set()
-    TransferRules.objects.update(popup_incoming="OFF")  # pop-ups have their own tests
+    publish_rules_for_all(popup_incoming="OFF")  # pop-ups have their own tests
     for order in orders:
         delete_calls(crm, tenant)
         receive_all(tenant, [bodies[number] for number in order])
@@ -172,7 +173,7 @@ def assert_no_talk_is_lost(tenant, crm, answered, advance, data):
     """Events with pauses in which the call may be skipped or uploaded as missed, and then more is told of it."""
     delete_calls(crm, tenant)
     skips = data.draw(st.booleans(), label="missed calls are skipped")
-    TransferRules.objects.update(upload_missed=not skips, popup_incoming="OFF")
+    publish_rules_for_all(upload_missed=not skips, popup_incoming="OFF")
     hidden = {"contact_phone_number": "anonymous", "virtual_phone_number": None}
     for event in data.draw(st.permutations(events_of(answered))):
         is_hidden = event["event"] != "call_end" and data.draw(st.booleans(), label="the number is hidden")
@@ -329,8 +330,8 @@ def test_call_from_an_employee_or_own_number_is_internal(tenant, pbx, crm, clock
 
 
 def test_employee_filter_of_an_internal_call_waits_for_its_legs(tenant, pbx, crm, clock, advance, notify):
-    TransferRules.objects.update(upload_internal=True, employee_filter="ONLY")
-    tenant.rules.employees.add(Employee.objects.get(uis_id=IVAN))
+    publish_rules_for_all(upload_internal=True, employee_filter="ONLY")
+    publish_rules(tenant, employees=[Employee.objects.get(uis_id=IVAN)])
     began = timezone.now() - timedelta(seconds=60)
     call = pbx.call(contact="102", number=NUMBER, started_at=began, talks=[(IVAN, 30)], is_internal=True)
     notify(dict(call.notification("call_end"), is_internal=True))
@@ -421,7 +422,7 @@ def test_call_across_a_date_or_clock_change_keeps_its_start(
 
 
 def test_missed_call_owner_is_the_last_rung_even_if_reported_first(tenant, crm, missed, advance, notify):
-    TransferRules.objects.update(missed_owner="LAST_RUNG")
+    publish_rules_for_all(missed_owner="LAST_RUNG")
     later = missed.notification("waiting", employee_id=IVAN, at=missed.started_at + timedelta(seconds=9))
     first = missed.notification("waiting", employee_id=PETR, at=missed.started_at + timedelta(seconds=2))
     notify(missed.notification("lost_call"), later, first)

@@ -22,13 +22,14 @@ from telephony.calls import recording_selection
 from telephony.models import AccessLogEntry, Call, CallLogEntry, FailureReason, Notification, RecordingLink
 from telephony.uis import webhook_templates
 from telephony.webhooks import process, status
-from tenants import datetime_display
+from tenants import datetime_display, rule_labels
 from tenants.access_errors import AccessError
-from tenants.models import Employee, Tenant, TransferRules, UisConnection, User, VirtualNumber
+from tenants.models import Employee, RuleDraft, Tenant, UisConnection, User, VirtualNumber
 from tenants.transfer_rules import Filter, SkipReason
 from tests import html_text, task_queue
 from tests.conftest import ANNA, CONTACT, IVAN, NUMBER, PETR
 from tests.flows.upload_hooks import while_uploading
+from tests.rules import current_rules, publish_rules, publish_rules_for_all
 from tests.users import create_user
 
 pytestmark = pytest.mark.one_database
@@ -75,7 +76,7 @@ def in_english(text):
 
 def setting(field):
     """Return the label of a rule, as the explanation writes it."""
-    return in_english(capfirst(in_english(TransferRules._meta.get_field(field).verbose_name)))
+    return in_english(capfirst(in_english(RuleDraft._meta.get_field(field).verbose_name)))
 
 
 @pytest.fixture
@@ -168,11 +169,15 @@ def test_missing_crm_scope_is_explained(notify, crm, missed, assert_explained):
 
 
 def test_number_excluded_by_a_rule_is_explained(notify, missed, tenant, assert_explained):
-    TransferRules.objects.update(number_filter="EXCEPT")
-    tenant.rules.numbers.set(VirtualNumber.objects.filter(number=NUMBER, tenant=tenant))
+    publish_rules_for_all(number_filter="EXCEPT")
+    publish_rules(tenant, numbers=VirtualNumber.objects.filter(number=NUMBER, tenant=tenant))
     notify(missed.notification("call_end"))
     assert_explained(
-        missed.session_id, "NUMBER", setting("number_filter"), in_english(Filter.EXCEPT.label), f"+{NUMBER}"
+        missed.session_id,
+        "NUMBER",
+        setting("number_filter"),
+        in_english(rule_labels.label(Filter.EXCEPT)),
+        f"+{NUMBER}",
     )
 
 
@@ -282,17 +287,19 @@ def test_hidden_number_is_explained(notify, missed, assert_explained):
 
 
 def test_employee_excluded_by_a_rule_is_explained(notify, answered, tenant, assert_explained):
-    TransferRules.objects.update(employee_filter="EXCEPT")
-    tenant.rules.employees.set(Employee.objects.filter(uis_id=PETR, tenant=tenant))
+    publish_rules_for_all(employee_filter="EXCEPT")
+    publish_rules(tenant, employees=Employee.objects.filter(uis_id=PETR, tenant=tenant))
     notify(answered.notification("call_end"))
-    filtered = (setting("employee_filter"), in_english(Filter.EXCEPT.label), "Петров Пётр (102)")
+    filtered = (setting("employee_filter"), in_english(rule_labels.label(Filter.EXCEPT)), "Петров Пётр (102)")
     assert_explained(answered.session_id, "EMPLOYEE", *filtered)
 
 
 def test_contact_excluded_by_a_rule_is_explained(notify, missed, assert_explained):
-    TransferRules.objects.update(contact_filter="EXCEPT", contacts=f"+{CONTACT}")
+    publish_rules_for_all(contact_filter="EXCEPT", contacts=f"+{CONTACT}")
     notify(missed.notification("call_end"))
-    assert_explained(missed.session_id, "CONTACT", setting("contact_filter"), in_english(Filter.EXCEPT.label), "(1 ")
+    assert_explained(
+        missed.session_id, "CONTACT", setting("contact_filter"), in_english(rule_labels.label(Filter.EXCEPT)), "(1 "
+    )
 
 
 def test_upload_rejected_by_the_crm_is_explained(notify, missed, assert_explained):
@@ -338,7 +345,7 @@ def test_finish_reason_of_a_rejected_caller_is_shown(notify, pbx, assert_explain
 
 
 def test_popups_turned_off_are_a_warning(notify, missed, assert_explained):
-    TransferRules.objects.update(popup_incoming="OFF")
+    publish_rules_for_all(popup_incoming="OFF")
     notify(notification(missed, "waiting", IVAN), notification(missed, "lost_call"))
     assert_explained(missed.session_id, "POPUP_OFF", is_warning=True)
 
@@ -399,7 +406,7 @@ def test_recording_that_never_came_is_a_warning(notify, later, answered, assert_
 def test_recording_reported_during_an_upload_without_it_is_played_by_our_link(
     notify, crm, answered, monkeypatch, client
 ):
-    TransferRules.objects.update(recording_wait_minutes=0)
+    publish_rules_for_all(recording_wait_minutes=0)
     answered.records_at = timezone.now() + timedelta(minutes=3)
     while_uploading(monkeypatch, lambda: notify(answered.notification("recorded")))
     notify(answered.notification("call_end"))
@@ -410,12 +417,12 @@ def test_recording_reported_during_an_upload_without_it_is_played_by_our_link(
 
 def test_recording_uploaded_before_a_rule_change_is_no_warning(notify, answered):
     notify(answered.notification("call_end"))
-    TransferRules.objects.update(send_recording=False)
+    publish_rules_for_all(send_recording=False)
     assert explain(answered.session_id)["warnings"] == []
 
 
 def test_recording_link_withheld_by_a_rule_is_a_warning(notify, answered, assert_explained):
-    TransferRules.objects.update(send_recording=False)
+    publish_rules_for_all(send_recording=False)
     notify(answered.notification("call_end"))
     assert_explained(answered.session_id, "RECORDING_NOT_PASSED", is_warning=True)
 
@@ -427,10 +434,10 @@ def test_tenant_not_activated_is_explained(notify, missed, assert_explained):
 
 
 def test_rule_changed_since_the_skip_is_a_warning(notify, missed, assert_explained):
-    TransferRules.objects.update(upload_missed=False)
+    publish_rules_for_all(upload_missed=False)
     notify(missed.notification("call_end"))
     assert_explained(missed.session_id, "MISSED_OFF", setting("upload_missed"))
-    TransferRules.objects.update(upload_missed=True)
+    publish_rules_for_all(upload_missed=True)
     assert_explained(missed.session_id, "RULE_CHANGED", responsible=Responsible.OPERATOR, is_warning=True)
 
 
@@ -468,7 +475,7 @@ def test_timeline_lists_every_step_from_ringing_to_upload(notify, later, pbx, as
     ]
     texts, person = {line["step"]: line["message"] for line in explanation["timeline"]}, "Петров Пётр (102)"
     with translation.override("en"):
-        rule = labels.named_rule("owner", TransferRules.objects.first().owner)
+        rule = labels.named_rule("owner", current_rules(Tenant.objects.first()).owner)
     for step, *values in (
         ("RANG", person, "20"),
         ("POPUP", person, ": 102;", ": 28"),
@@ -484,13 +491,13 @@ def test_timeline_lists_every_step_from_ringing_to_upload(notify, later, pbx, as
 
 
 def test_timeline_of_a_skipped_call_names_rule_and_setting(notify, missed, assert_explained):
-    TransferRules.objects.update(upload_missed=False)
+    publish_rules_for_all(upload_missed=False)
     notify(missed.notification("call_end"))
     explanation = explain(missed.session_id)
     assert explanation["reason"] == SkipReason.MISSED_OFF
     (rule,) = [line["message"] for line in explanation["timeline"] if line["step"] == "RULE"]
     with translation.override("en"):
-        named = [SkipReason.MISSED_OFF.label, TransferRules._meta.get_field("upload_missed").verbose_name]
+        named = [rule_labels.label(SkipReason.MISSED_OFF), RuleDraft._meta.get_field("upload_missed").verbose_name]
         assert all(str(word).lower() in rule.lower() for word in named)
 
 
@@ -537,7 +544,7 @@ def test_slowest_system_of_a_popup_is_named(client, support, notify, missed):
 def test_timeline_keeps_the_rule_of_the_decision_after_a_change(notify, answered, assert_explained):
     notify(answered.notification("call_end"))
     before = [line["message"] for line in explain(answered.session_id)["timeline"] if line["step"] == "RULE"]
-    TransferRules.objects.update(owner="FIRST_TALKER")
+    publish_rules_for_all(owner="FIRST_TALKER")
     assert [line["message"] for line in explain(answered.session_id)["timeline"] if line["step"] == "RULE"] == before
 
 

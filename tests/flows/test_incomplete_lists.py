@@ -13,10 +13,11 @@ from crm import key_verification
 from crm import tasks as crm_tasks
 from telephony import client_factory, tasks
 from telephony.staff import sync
-from tenants.models import AuditLogEntry, CrmUser, Employee, TransferRules, UisStatus, VirtualNumber
+from tenants.models import AuditLogEntry, CrmUser, Employee, UisStatus, VirtualNumber
 from tests import task_queue
 from tests.conftest import ANNA, IVAN, NUMBER, PETR
 from tests.flows.test_schedules import links
+from tests.rules import publish_rules
 
 pytestmark = [pytest.mark.one_database, pytest.mark.sampled(1)]
 
@@ -266,7 +267,7 @@ def test_older_answer_that_arrives_late_is_dropped(known, pbx, tenant):
 
 
 def test_rules_keep_their_statuses(known, pbx, hourly, tenant):
-    TransferRules.objects.filter(tenant=tenant).update(status_dinner="9001")
+    publish_rules(tenant, status_dinner="9001")
     pbx.shorten("get.statuses", keep=1)
     hourly()
     assert UisStatus.objects.filter(tenant=tenant, uis_id=9001).exists()

@@ -25,11 +25,13 @@ from telephony.models import Call, CallLogEntry, DailyReconciliation, Notificati
 from telephony.models.choices import CRM_STATES
 from telephony.reconciliation import compare
 from tenants import api_keys, remote_lists
-from tenants.models import AuditLogEntry, Employee, Tenant, TransferRules, UisConnection, VirtualNumber
+from tenants.models import AuditLogEntry, Employee, Tenant, UisConnection, VirtualNumber
+from tenants.rules import RecordingKind, StatusSync
 from tests import task_queue
 from tests.conftest import ANNA, CONTACT, IVAN, NUMBER, PETR
 from tests.fakes import retailcrm, uis, uis_recordings
 from tests.html_text import submit
+from tests.rules import publish_rules, publish_rules_for_all
 from tests.users import create_user
 
 OTHER_CONTACT = "79990000002"
@@ -221,7 +223,7 @@ def test_missed_and_answered_call_with_one_session_id_stay_separate(ours, theirs
 
 @pytest.mark.slow
 def test_legs_and_recordings_are_fetched_from_the_own_account(ours, theirs, same_session, run_queue, uis_world, client):
-    TransferRules.objects.update(recording_link=TransferRules.RecordingLink.OURS)
+    publish_rules_for_all(recording_link=RecordingKind.OURS)
     mine, other = same_session({"talks": [(PETR, 21)]}, {"talks": [(IVAN, 9), (PETR, 6)]})
     uis_world.requests.clear()
     for shop, call in ((ours, mine), (theirs, other)):
@@ -294,7 +296,7 @@ def test_click_of_another_tenant_is_not_linked_to_our_call(ours, theirs, run_que
 
 
 def test_status_is_synced_only_within_the_own_accounts(ours, theirs, run_queue):
-    TransferRules.objects.update(status_sync=TransferRules.StatusSync.BOTH)
+    publish_rules_for_all(status_sync=StatusSync.BOTH)
     busy, lunch = 30, 3  # in the second account these IDs have other meanings
     theirs.pbx.statuses[busy] = theirs.pbx.statuses.pop(3) | {"id": busy}
     theirs.pbx.statuses[lunch] = theirs.pbx.statuses.pop(2) | {"id": lunch}
@@ -672,9 +674,9 @@ def test_callback_by_one_tenant_keeps_the_caller_on_the_others_board(both, run_q
 
 
 def test_filters_of_one_tenant_skip_no_call_of_the_other(ours, theirs, same_session, run_queue):
-    TransferRules.objects.filter(tenant=theirs.tenant).update(employee_filter="EXCEPT", number_filter="EXCEPT")
-    theirs.tenant.rules.employees.set([theirs.person(PETR)])
-    theirs.tenant.rules.numbers.set(theirs.numbers().filter(number=NUMBER))
+    publish_rules(theirs.tenant, employee_filter="EXCEPT", number_filter="EXCEPT")
+    publish_rules(theirs.tenant, employees=[theirs.person(PETR)])
+    publish_rules(theirs.tenant, numbers=theirs.numbers().filter(number=NUMBER))
     mine, other = same_session({"rings": [PETR]}, {"rings": [PETR]})
     for shop, call in ((ours, mine), (theirs, other)):
         shop.notify(notification_now(call, "waiting", PETR))

@@ -11,10 +11,10 @@ from connector_project.operations.models import Incident
 from crm.retailcrm.client import RetailCrmClient
 from telephony.models import Call, CallLogEntry
 from telephony.recordings import stream
-from tenants.models import TransferRules
 from tests import task_queue
 from tests.conftest import CONTACT, IVAN, NUMBER, PETR
 from tests.flows.upload_hooks import while_uploading
+from tests.rules import publish_rules_for_all
 
 pytestmark = [pytest.mark.one_database, pytest.mark.sampled(2)]
 
@@ -81,7 +81,7 @@ def test_answer_told_while_the_miss_is_uploaded_is_noted(notify, crm, answered, 
 
 @BY_RULE
 def test_miss_that_the_crm_did_not_take_is_not_late(notify, crm, crm_world, answered, wait, monkeypatch, rule):
-    TransferRules.objects.update(**rule)
+    publish_rules_for_all(**rule)
     crm_world.break_down("503", times=1)
     while_uploading(monkeypatch, lambda: tell(notify, answered.notification("talk_started", employee_id=PETR)))
     notify(lost(answered), answered.notification("call_end"))
@@ -108,7 +108,7 @@ def kill_after_upload(monkeypatch):
 
 @BY_RULE
 def test_answer_told_after_the_worker_died_before_our_write_is_noted(notify, crm, answered, wait, monkeypatch, rule):
-    TransferRules.objects.update(**rule)
+    publish_rules_for_all(**rule)
     kill_after_upload(monkeypatch)
     with pytest.raises(Killed):
         notify(lost(answered))
@@ -129,7 +129,7 @@ def test_answer_that_overtakes_the_upload_of_the_miss_is_not_late(notify, crm, a
 @BY_RULE
 def test_ring_told_while_the_miss_is_uploaded_and_then_an_answer(notify, crm, answered, wait, monkeypatch, rule, later):
     """The menu had ended: at first nothing tells whether the miss is wrong."""
-    TransferRules.objects.update(**rule)
+    publish_rules_for_all(**rule)
     answered.visible_at = timezone.now() + timedelta(minutes=2)
     ring = answered.notification("waiting", employee_id=PETR, at=timezone.now() + timedelta(seconds=10))
     while_uploading(monkeypatch, lambda: tell(notify, ring))

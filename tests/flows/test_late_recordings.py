@@ -13,9 +13,10 @@ from django.utils import timezone
 from telephony import tasks
 from telephony.models import Call, CallLogEntry, RecordingLink
 from telephony.recordings.unavailable import UnavailableReason
-from tenants.models import Employee, TransferRules
+from tenants.models import Employee
 from tests.conftest import CONTACT, IVAN, NUMBER, PETR
 from tests.fakes import uis_recordings
+from tests.rules import publish_rules
 from tests.users import create_user
 
 pytestmark = [pytest.mark.one_database, pytest.mark.sampled(2), pytest.mark.usefixtures("slots")]
@@ -26,7 +27,7 @@ MINUTES, HOURS, DAYS = timedelta(minutes=4), timedelta(hours=5), timedelta(days=
 @pytest.fixture
 def rule(tenant):
     """Set the kind of link that the CRM gets."""
-    return lambda kind: TransferRules.objects.filter(tenant=tenant).update(recording_link=kind)
+    return lambda kind: publish_rules(tenant, recording_link=kind)
 
 
 @pytest.fixture

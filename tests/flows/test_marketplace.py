@@ -136,7 +136,7 @@ def test_new_account_becomes_a_pending_tenant(connect_account, crm, crm_world, d
     crm.timezone = "Asia/Tomsk"
     before = timezone.now()
     token = one_time_token(connect_account(crm))
-    tenant = Tenant.objects.select_related("uis", "crm", "rules").get()
+    tenant = Tenant.objects.select_related("uis", "crm", "rule_version").get()
     assert (tenant.name, tenant.slug, tenant.language) == ("acct-example", "acct-example", "ru")
     assert (tenant.time_zone, tenant.crm.time_zone, tenant.crm.stores) == ("Asia/Tomsk", "Asia/Tomsk", ["shop-one"])
     assert (tenant.crm.address, tenant.crm.key) == (f"https://{CRM_HOST}", crm.key)
@@ -162,7 +162,7 @@ def test_module_is_registered_at_once_without_extensions(connect_account, crm, s
 
 def test_registered_tenant_activates_with_a_uis_key(connect_account, crm, pbx, client, run_queue, db):
     connect_account(crm)
-    tenant = Tenant.objects.select_related("uis", "crm", "rules").get()
+    tenant = Tenant.objects.select_related("uis", "crm", "rule_version").get()
     tenant.uis.access_token = pbx.token
     tenant.uis.save()
     steps.activate(tenant, now=timezone.now())

@@ -6,9 +6,10 @@ import pytest
 
 from crm import tasks
 from telephony.models import Call, CallLogEntry
-from tenants.models import Tenant, TransferRules
+from tenants.models import Tenant
 from tests import task_queue
 from tests.conftest import CONTACT, IVAN, NUMBER, PETR
+from tests.rules import publish_rules_for_all
 
 
 @pytest.fixture
@@ -69,27 +70,27 @@ def test_owner_from_a_second_notification_is_used(notify, crm, missed, tenant):
 
 
 def test_owner_can_be_empty(notify, crm, missed, tenant):
-    TransferRules.objects.update(missed_owner="NOBODY")
+    publish_rules_for_all(missed_owner="NOBODY")
     notify(missed.notification("lost_call"))
     assert crm.calls[0]["_manager"] is None
     assert "code" not in crm.calls[0]
 
 
 def test_owner_can_be_the_customers_manager(notify, crm, missed, tenant):
-    TransferRules.objects.update(missed_owner="RESPONSIBLE")
+    publish_rules_for_all(missed_owner="RESPONSIBLE")
     crm.responsible[CONTACT] = 28
     notify(missed.notification("lost_call"))
     assert crm.calls[0]["_manager"] == 28
 
 
 def test_customer_without_a_manager_falls_back_to_the_rung_employee(notify, crm, missed, tenant):
-    TransferRules.objects.update(missed_owner="RESPONSIBLE")
+    publish_rules_for_all(missed_owner="RESPONSIBLE")
     notify(missed.notification("waiting", employee_id=IVAN), missed.notification("lost_call"))
     assert crm.calls[0]["_manager"] == 27
 
 
 def test_manager_is_requested_again_after_a_rejected_key(notify, crm, missed, tenant, later):
-    TransferRules.objects.update(missed_owner="RESPONSIBLE")
+    publish_rules_for_all(missed_owner="RESPONSIBLE")
     crm.responsible[CONTACT], key = 27, crm.key  # not the last employee rung
     crm.key = "another"
     notify(missed.notification("lost_call"))
@@ -102,7 +103,7 @@ def test_manager_is_requested_again_after_a_rejected_key(notify, crm, missed, te
 
 
 def test_key_without_the_manager_scope_still_uploads(notify, crm, missed, tenant):
-    TransferRules.objects.update(missed_owner="RESPONSIBLE")
+    publish_rules_for_all(missed_owner="RESPONSIBLE")
     crm.scopes.discard("telephony_read")
     notify(missed.notification("lost_call"))
     assert len(crm.calls) == 1
@@ -174,7 +175,7 @@ def test_call_is_uploaded_after_the_queue_was_lost(notify, later, crm, missed, t
     ],
 )
 def test_call_skipped_by_a_rule_has_the_reason(notify, crm, missed, tenant, change, rule):
-    TransferRules.objects.update(**change)
+    publish_rules_for_all(**change)
     notify(missed.notification("call_end"))
     call = Call.objects.get()
     assert (call.state, call.skip_reason, crm.calls) == (Call.State.SKIPPED, rule, [])

@@ -11,15 +11,17 @@ import pytest
 import time_machine
 from django.contrib.auth.models import Permission
 from django.urls import reverse
-from django.utils import translation
+from django.utils import timezone, translation
 
 from connector_project.core import phone_numbers
 from connector_project.operations.admin import missed_callers as callers_page
 from telephony.missed_callers import queries
 from telephony.models import AccessLogEntry, Call, Step
-from tenants.models import CrmConnection, CrmUser, Employee, Tenant, TransferRules, UisConnection, User, VirtualNumber
+from tenants import rule_versions
+from tenants.models import CrmConnection, CrmUser, Employee, Tenant, UisConnection, User, VirtualNumber
 from tests import html_text
 from tests.conftest import CONTACT, IVAN, NUMBER, PETR
+from tests.rules import publish_rules
 from tests.users import create_user
 
 # Summer time began on 29 March in Berlin, and on 8 March in New York; Kolkata is half an hour off.
@@ -107,7 +109,7 @@ def create_tenant(zone, **more):
     tenant = Tenant.objects.create(name=name, slug=name.lower(), time_zone=zone, activated_at=NOW, **more)
     UisConnection.objects.create(tenant=tenant)
     CrmConnection.objects.create(tenant=tenant, address=f"https://{name.lower()}.retailcrm.ru")
-    TransferRules.objects.create(tenant=tenant)
+    rule_versions.begin(tenant, {}, now=timezone.now())
     return tenant
 
 
@@ -264,10 +266,8 @@ def test_filtered_numbers_and_employees_are_not_listed(open_board):
     Employee.objects.create(tenant=tenant, uis_id=1, full_name="Anna", numbers=[OWN])
     VirtualNumber.objects.create(tenant=tenant, number="74950000002")
     shared = VirtualNumber.objects.create(tenant=tenant, number="74950000009")
-    tenant.rules.contact_filter, tenant.rules.contacts = "EXCEPT", "8 999 000-00-03"
-    tenant.rules.number_filter = "EXCEPT"
-    tenant.rules.save()
-    tenant.rules.numbers.add(shared)
+    lists = {"contact_filter": "EXCEPT", "contacts": "8 999 000-00-03", "number_filter": "EXCEPT"}
+    publish_rules(tenant, numbers=[shared], **lists)
     assert open_board(tenant).waiting == {"+79990000001": (1, 0)}
 
 

@@ -122,7 +122,7 @@ def test_module_that_is_on_again_is_noticed_and_used(tenant, crm, ours, add_miss
 def test_person_switches_the_module_on_again(tenant, crm, ours, add_missed, later, change):
     change(crm, ours)
     add_missed()
-    steps.activate(Tenant.objects.select_related("uis", "crm", "rules").get(pk=tenant.pk), now=timezone.now())
+    steps.activate(Tenant.objects.select_related("uis", "crm", "rule_version").get(pk=tenant.pk), now=timezone.now())
     later(timedelta(minutes=2))
     assert (crm.modules[ours]["active"], denied(), len(crm.calls)) == (True, [], 1)
 

@@ -11,10 +11,12 @@ from django.utils import timezone
 
 from connector_project.operations.onboarding import client_csv
 from telephony.models import Notification
-from tenants import onboarding, rule_presets
-from tenants.models import AuditLogEntry, Tenant, TransferRules, VirtualNumber
+from tenants import onboarding, rule_checks, rule_presets
+from tenants.models import AuditLogEntry, Tenant, VirtualNumber
+from tenants.rules import Rules
 from tests import html_text
 from tests.conftest import CRM_HOST
+from tests.rules import publish_rules
 from tests.users import create_user
 
 pytestmark = [pytest.mark.one_database, pytest.mark.sampled(2)]
@@ -27,7 +29,7 @@ HEADER = "name;slug;language;time_zone;brand;crm_address;rules"
 def add(client, **typed):
     answer = html_text.submit(client, ADD, {"name": "Василёк"} | typed)
     assert answer.status_code == 302, html_text.errors(answer)
-    return Tenant.objects.select_related("rules", "uis", "crm").get(name=typed.get("name", "Василёк"))
+    return Tenant.objects.select_related("rule_version", "uis", "crm").get(name=typed.get("name", "Василёк"))
 
 
 # --- a set of rules
@@ -39,9 +41,9 @@ def test_client_begins_with_a_set_of_rules(client, operator, code):
     expected = rule_presets.PRESETS[code].rules
     assert {name: getattr(tenant.rules, name) for name in expected} == expected
     others = set(rule_presets.SHARED_RULES) - set(expected)
-    default = TransferRules()
+    default = Rules()
     assert all(getattr(tenant.rules, name) == getattr(default, name) for name in others)
-    logged = AuditLogEntry.objects.filter(tenant=tenant, object_repr="transferrules").values_list("field", flat=True)
+    logged = AuditLogEntry.objects.filter(tenant=tenant, object_repr="ruleversion 1").values_list("field", flat=True)
     assert set(logged) == set(expected)
 
 
@@ -49,9 +51,9 @@ def test_sets_differ_and_pass_something(client, operator):
     found = [tuple(sorted(preset.rules.items())) for preset in rule_presets.PRESETS.values()]
     assert len(set(found)) == len(found)
     for code in rule_presets.PRESETS:
-        rules = add(client, name=code, begins_with=code).rules
-        assert rules.passes_something()
-        assert rules.upload_missed
+        new = add(client, name=code, begins_with=code)
+        assert rule_checks.passes_something(new, new.rules)
+        assert new.rules.upload_missed
 
 
 # --- another client's rules
@@ -60,13 +62,12 @@ def test_sets_differ_and_pass_something(client, operator):
 @pytest.fixture
 def model(tenant):
     """A client whose rules and settings are all unlike the defaults."""
-    rules = tenant.rules
-    rules.upload_answered, rules.send_recording, rules.recording_days = False, False, 30
-    rules.owner, rules.missed_owner = "FIRST_TALKER", "NOBODY"
-    rules.number_filter, rules.contact_filter, rules.contacts = "ONLY", "EXCEPT", "79990000001"
-    rules.status_break, rules.status_dinner = "not_at_work", "9001"
-    rules.save()
-    rules.numbers.set(VirtualNumber.objects.filter(tenant=tenant))
+    lists = {"number_filter": "ONLY", "contact_filter": "EXCEPT", "contacts": "79990000001"}
+    statuses = {"status_break": "not_at_work", "status_dinner": "9001"}
+    recordings = {"send_recording": False, "recording_days": 30}
+    owners = {"owner": "FIRST_TALKER", "missed_owner": "NOBODY"}
+    numbers = VirtualNumber.objects.filter(tenant=tenant)
+    publish_rules(tenant, upload_answered=False, numbers=numbers, **lists, **statuses, **recordings, **owners)
     Tenant.objects.filter(pk=tenant.pk).update(
         opens_at=time(8), closes_at=time(22), works_weekends=True, upload_window_days=7, retention_calls_days=90
     )
@@ -86,10 +87,10 @@ def test_client_takes_over_rules_and_settings_only(client, operator, model, pbx,
         "ALL",
         "ALL",
         "ALL",
-        "",
+        (),
     )
     assert (new.uis.access_token, new.crm.key, new.crm.address, new.uis.account_id) == ("", "", "", "")
-    assert not rules.numbers.exists()
+    assert not rules.numbers
     assert not new.employees.exists()
     assert new.activation_token != model.activation_token
     assert not Notification.objects.filter(tenant=new).exists()
@@ -147,7 +148,7 @@ def test_fifty_clients_are_previewed_confirmed_and_get_their_links(client, opera
     links = re.findall(r'<code class="admin-link">([^<]+)</code>', done.content.decode())
     assert len(set(links)) == 50
     assert client.get(urlsplit(links[0]).path).status_code == 200
-    shop = Tenant.objects.select_related("rules", "crm").get(name="Магазин 7")
+    shop = Tenant.objects.select_related("rule_version", "crm").get(name="Магазин 7")
     assert (shop.slug, shop.time_zone, shop.crm.address) == ("magazin-7", "Asia/Omsk", "https://shop7.retailcrm.ru")
     assert (shop.rules.upload_answered, shop.crm.key, shop.activated_at) == (False, "", None)
     assert AuditLogEntry.objects.filter(tenant=shop, user=operator, action="ADDED").count() >= 5

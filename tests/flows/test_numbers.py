@@ -13,10 +13,11 @@ from django.utils import timezone, translation
 from crm import tasks
 from crm.models import Command
 from telephony.models import Call
-from tenants.models import CrmUser, Tenant, TransferRules, UisConnection, VirtualNumber
+from tenants.models import CrmUser, Tenant, UisConnection, VirtualNumber
 from tests import html_text
 from tests.conftest import IVAN, NUMBER
 from tests.core.test_number_grammars import COUNTRIES, typed_main
+from tests.rules import publish_rules_for_all
 from tests.users import create_user
 
 pytestmark = [pytest.mark.one_database, pytest.mark.sampled(2)]
@@ -302,7 +303,7 @@ def test_number_added_by_hand_is_stored_as_uis_writes_it(client, tenant, country
 )
 def test_contacts_of_rules_are_of_the_home_country(notify, pbx, crm, tenant, country, entry, contact, is_skipped):
     set_home(tenant, country=country)
-    TransferRules.objects.update(contact_filter="EXCEPT", contacts=entry)
+    publish_rules_for_all(contact_filter="EXCEPT", contacts=entry)
     call = pbx.call(contact=contact, number=NUMBER, talks=[(IVAN, 20)])
     notify(call.notification("call_end") | {"is_internal": False})
     assert Call.objects.get().skip_reason == ("CONTACT" if is_skipped else "")

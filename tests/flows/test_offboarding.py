@@ -25,6 +25,7 @@ from telephony.models import Call, CallLogEntry, Notification
 from tenants.models import AuditLogEntry, CheckRun, CrmConnection, Employee, Tenant, UisConnection, VirtualNumber
 from tests import task_queue
 from tests.conftest import CONTACT, IVAN, NUMBER
+from tests.rules import publish_rules
 
 RETENTION = timedelta(days=30)
 EVERY_TASK = [
@@ -67,7 +68,7 @@ def column_values(table, column):
 
 
 def reload(tenant):
-    return Tenant.objects.select_related("uis", "crm", "rules").get(pk=tenant.pk)
+    return Tenant.objects.select_related("uis", "crm", "rule_version").get(pk=tenant.pk)
 
 
 def test_module_is_switched_off_and_keeps_manual_extensions(offboard, crm, tenant, run_queue):
@@ -322,7 +323,7 @@ def tenant_data(tenant, notify, pbx, missed, run_queue):
     notify(pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN]).notification("waiting"))
     Command.objects.create(tenant=tenant, kind=Command.Kind.MAKE_CALL, received_at=timezone.now())
     UnknownId.record(tenant, {UnknownId.Kind.CODE: ("1", "2")}, now=timezone.now())
-    tenant.rules.employees.add(Employee.objects.filter(tenant=tenant)[0])
+    publish_rules(tenant, employees=[Employee.objects.filter(tenant=tenant)[0]])
     operations_tasks.run_checks(tenant.pk)
 
 

@@ -764,7 +764,7 @@ def test_activation_restores_both_connections(tenant):
     now = timezone.now()
     tenant.uis.suspend("access_token_blocked", "", now=now)
     tenant.crm.suspend("key", "", now=now)
-    again = Tenant.objects.select_related("uis", "crm", "rules").get(pk=tenant.pk)
+    again = Tenant.objects.select_related("uis", "crm", "rule_version").get(pk=tenant.pk)
     steps.activate(again, now=now)
     assert Tenant.objects.filter(pk=tenant.pk, uis__denied_at=None, crm__denied_at=None).exists()
 

@@ -17,9 +17,11 @@ from connector_project.operations.retention import purge
 from crm.models import Command, Popup
 from telephony import outgoing_requests, tasks
 from telephony.models import AccessLogEntry, Call, OutgoingRequest, RequestedCall
-from tenants.models import CrmConnection, Tenant, TransferRules
+from tenants.models import CrmConnection, Tenant
+from tenants.rules import StatusSync
 from tests import html_text
 from tests.conftest import CONTACT, IVAN, NUMBER
+from tests.rules import publish_rules_for_all
 from tests.users import create_user
 
 ENGLISH = {"accept-language": "en"}
@@ -147,7 +149,7 @@ def test_request_without_a_proper_answer_is_kept_with_what_came(ring, crm_world,
 
 
 def test_click_and_status_keep_their_requests(client, tenant, run_queue, pbx):
-    TransferRules.objects.update(status_sync=TransferRules.StatusSync.CRM_TO_UIS)
+    publish_rules_for_all(status_sync=StatusSync.CRM_TO_UIS)
     form = {"clientId": tenant.crm.client_id, "userId": "27", "code": "101"}
     for name, params in (("make-call", {"phone": f"+{CONTACT}"}), ("change-user-status", {"status": "busy"})):
         client.post(f"/hooks/retailcrm/{tenant.crm.hook}/{name}/", form | params)

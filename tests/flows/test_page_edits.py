@@ -29,14 +29,15 @@ from tenants.models import (
     CrmConnection,
     CrmUser,
     Employee,
+    RuleDraft,
     Tenant,
-    TransferRules,
     UisConnection,
     User,
     VirtualNumber,
 )
 from tests import html_text, needs
 from tests.conftest import ANNA, IVAN, PETR
+from tests.rules import publish_rules
 from tests.users import create_user
 
 pytestmark = [pytest.mark.sampled(1)]
@@ -203,7 +204,7 @@ def test_page_that_does_not_say_what_it_showed_is_refused_once(open_page, object
     assert getattr(rows.get(), name) == typed
 
 
-@pytest.mark.parametrize("row", ["tenants.crmconnection", "tenants.transferrules", "tenants.virtualnumber"])
+@pytest.mark.parametrize("row", ["tenants.crmconnection", "tenants.ruledraft", "tenants.virtualnumber"])
 def test_part_that_does_not_say_what_it_showed_is_refused(open_page, tenant, row):
     form, send = open_page(url_of(tenant))
     opened = {name: prints for name, prints in json.loads(form["_opened"]).items() if not name.startswith(f"{row}.")}
@@ -264,21 +265,21 @@ def relink(tenant, _pbx):
 
 
 def change_rules(tenant, _pbx):
-    TransferRules.objects.filter(tenant=tenant).update(upload_internal=True, contacts="+7 999\n+7 998")
-    tenant.rules.numbers.set(VirtualNumber.objects.filter(tenant=tenant))
+    publish_rules(tenant, upload_internal=True, contacts="+7 999\n+7 998")
+    publish_rules(tenant, numbers=VirtualNumber.objects.filter(tenant=tenant))
 
 
 MEANWHILE = (disconnect, rotate, pause, break_circuit, register, sync_people, relink, change_rules)
-EDITED = {"crm-0-site": "shop-two", "uis-0-agent_user_id": "5", "rules-0-upload_missed": "", "name": "Rose"}
+EDITED = {"crm-0-site": "shop-two", "uis-0-agent_user_id": "5", "draft-0-upload_missed": "", "name": "Rose"}
 
 
 def state(tenant):
     """Return all columns of the client's rows."""
     kept = {"tenants_tenant": Tenant.objects.filter(pk=tenant.pk)}
-    for model in (UisConnection, CrmConnection, TransferRules, Employee, VirtualNumber):
+    for model in (UisConnection, CrmConnection, RuleDraft, Employee, VirtualNumber):
         kept[model._meta.db_table] = model.objects.filter(tenant=tenant)
     rows = {(table, row["id"]): row for table, rows in kept.items() for row in rows.values()}
-    return rows | {"numbers": sorted(tenant.rules.numbers.values_list("pk", flat=True))}
+    return rows | {"numbers": sorted(tenant.draft.numbers.values_list("pk", flat=True))}
 
 
 def without(row, names):
@@ -288,7 +289,7 @@ def without(row, names):
 @pytest.mark.parametrize("happens", MEANWHILE, ids=lambda happens: happens.__name__)
 def test_nothing_that_happens_while_the_page_is_open_is_undone(page, tenant, pbx, crm, happens, stranger):
     before = state(stranger)
-    happens(Tenant.objects.select_related("uis", "crm", "rules").get(pk=tenant.pk), pbx)
+    happens(Tenant.objects.select_related("uis", "crm", "rule_version").get(pk=tenant.pk), pbx)
     happened = state(tenant)
     answer = page(**EDITED)
     is_refused = happens is disconnect
@@ -382,8 +383,8 @@ FIELDS = {
     "uis-0-brand": ("comagic", "novofon"),
     "uis-0-access_token": ("key-of-theirs", "key-of-mine"),
     "crm-0-site": ("shop-two", "shop-three"),
-    "rules-0-owner": ("FIRST_TALKER", "LONGEST_TALKER"),
-    "rules-0-contacts": ("79990000001", "79990000002"),
+    "draft-0-owner": ("FIRST_TALKER", "LONGEST_TALKER"),
+    "draft-0-contacts": ("79990000001", "79990000002"),
     "virtual_numbers-1-name": ("Lily", "Rose"),
 }
 
@@ -575,10 +576,10 @@ def meanwhile(monkeypatch):
 def test_nothing_that_happens_while_the_page_is_saved_is_undone(
     transactional_db, page, tenant, pbx, crm, meanwhile, happens
 ):
-    loaded, done = Tenant.objects.select_related("uis", "crm", "rules").get(pk=tenant.pk), []
+    loaded, done = Tenant.objects.select_related("uis", "crm", "rule_version").get(pk=tenant.pk), []
     old = Tenant.objects.select_related("uis", "crm").get(pk=tenant.pk)
     threads = meanwhile(lambda: done.append(happens(loaded, pbx)))
-    page(**{"crm-0-site": "shop-two", "uis-0-agent_user_id": "5", "rules-0-upload_missed": ""})
+    page(**{"crm-0-site": "shop-two", "uis-0-agent_user_id": "5", "draft-0-upload_missed": ""})
     threads[0].join()
     assert len(done) == 1
     now = Tenant.objects.select_related("uis", "crm").get(pk=tenant.pk)

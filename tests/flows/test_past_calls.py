@@ -12,9 +12,10 @@ from django.utils import timezone
 from crm import tasks as crm_tasks
 from telephony import tasks
 from telephony.models import Call
-from tenants.models import Tenant, TransferRules, UisConnection
+from tenants.models import Tenant, UisConnection
 from tests import task_queue
 from tests.conftest import CONTACT, IVAN, NUMBER, PETR
+from tests.rules import publish_rules_for_all
 
 MOSCOW = ZoneInfo("Europe/Moscow")
 NOON = datetime(2026, 7, 15, 12, 0, tzinfo=MOSCOW)
@@ -216,7 +217,7 @@ def test_outage_of_the_crm_delays_old_calls_without_duplicates(
 
 
 def test_rules_skip_old_calls_like_new_ones(clock, pbx, crm, import_calls, run_queue, tenant):
-    TransferRules.objects.update(upload_missed=False)
+    publish_rules_for_all(upload_missed=False)
     pbx.call(contact=CONTACT, number=NUMBER, started_at=NOON - timedelta(days=5), rings=[IVAN])
     assert import_calls("2026-07-01", "2026-07-15", "--dry-run")["skipped"] == 1
     import_calls("2026-07-01")

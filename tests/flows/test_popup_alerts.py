@@ -15,9 +15,11 @@ from connector_project.operations.checks import history, runner
 from connector_project.operations.models import Incident
 from crm.models import Popup
 from telephony.models import Call, Notification
-from tenants.models import CheckRun, Employee, Tenant, TransferRules
+from tenants.models import CheckRun, Employee, Tenant
+from tenants.rules import PopupChoice
 from tests import task_queue
 from tests.conftest import ANNA, CONTACT, IVAN, NUMBER, PETR
+from tests.rules import publish_rules_for_all
 
 SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
 NEW_KINDS = {"POPUPS", "NOT_LINKED", "CHECK_FAILED"}
@@ -187,7 +189,7 @@ def test_calls_without_popups_by_rule_or_from_before_the_activation_open_none(te
     assert problems() == set()
     Tenant.objects.update(activated_at=timezone.now() - 100 * HOUR)
     assert problems() == {("POPUPS", "NOT_TOLD")}
-    TransferRules.objects.update(popup_incoming=TransferRules.Popup.OFF)
+    publish_rules_for_all(popup_incoming=PopupChoice.OFF)
     assert problems() == set()
 
 

@@ -9,9 +9,10 @@ from django.utils import timezone
 
 from crm.models import Popup
 from telephony.models import Notification
-from tenants.models import Employee, TransferRules
+from tenants.models import Employee, Tenant
 from tests.conftest import ANNA, CONTACT, IVAN, NUMBER, PETR
 from tests.queries import texts
+from tests.rules import publish_rules
 
 pytestmark = [pytest.mark.one_database, pytest.mark.sampled(2)]
 
@@ -28,7 +29,7 @@ def outgoing(pbx):
 
 
 def set_rules(**values):
-    TransferRules.objects.filter(tenant__slug="romashka").update(**values)
+    publish_rules(Tenant.objects.get(slug="romashka"), **values)
 
 
 def set_own(choice, uis_id=PETR):
@@ -111,7 +112,7 @@ def test_own_choice_is_for_outgoing_calls_too(notify, crm, outgoing, tenant, own
 
 def test_choice_of_another_client_changes_nothing(notify, crm, ringing, tenant, twin):
     Employee.objects.filter(tenant=twin).update(popup="OFF")
-    TransferRules.objects.filter(tenant=twin).update(popup_incoming="ON_ANSWER")
+    publish_rules(twin, popup_incoming="ON_ANSWER")
     notify(told(ringing, "waiting", PETR))
     assert list(crm.popups()) == [28]
 

@@ -15,9 +15,10 @@ from crm import popup_ends
 from crm import tasks as crm_tasks
 from crm.models import Popup
 from telephony.models import Call
-from tenants.models import Employee, TransferRules, UisConnection
+from tenants.models import Employee, UisConnection
 from tests import task_queue
 from tests.conftest import CONTACT, IVAN, NUMBER, PETR
+from tests.rules import publish_rules
 
 pytestmark = [pytest.mark.one_database, pytest.mark.sampled(2)]
 
@@ -111,7 +112,7 @@ def test_missed_call_that_is_asked_for_is_closed_with_the_reason_of_the_report(n
 
 def test_missed_call_that_a_rule_skips_is_closed_at_once(notify, crm, ring, tenant):
     Employee.objects.filter(tenant=tenant, uis_id=IVAN).update(has_voice_mail=True)
-    TransferRules.objects.filter(tenant=tenant).update(upload_missed=False)
+    publish_rules(tenant, upload_missed=False)
     notify(told(ring(), "lost_call"), works=False)
     task_queue.process_notifications()
     assert hangups(crm) == ["no answered"]

@@ -18,10 +18,11 @@ from crm.models import UploadVerification
 from telephony import tasks
 from telephony.models import Call, CallLogEntry, DailyReconciliation
 from telephony.reconciliation import compare
-from tenants.models import Tenant, TransferRules
+from tenants.models import Tenant
 from tests import task_queue
 from tests.conftest import CONTACT, IVAN, NUMBER, PETR
 from tests.fakes import retailcrm_calls
+from tests.rules import publish_rules_for_all
 
 MOSCOW = ZoneInfo("Europe/Moscow")
 NOON = datetime(2026, 3, 10, 12, 0, tzinfo=MOSCOW)
@@ -546,7 +547,7 @@ def test_call_older_than_the_crms_list_is_not_missing(crm, verify_uploads, uploa
 
 @pytest.mark.usefixtures("_noon")
 def test_recovered_call_has_the_owner_by_the_rules(command, pbx, crm, run_queue, tenant):
-    TransferRules.objects.update(missed_owner="LAST_RUNG")
+    publish_rules_for_all(missed_owner="LAST_RUNG")
     pbx.call(contact=CONTACT, number=NUMBER, started_at=NOON - timedelta(hours=6), rings=[IVAN, PETR])
     command()
     run_queue()

@@ -13,10 +13,10 @@ from connector_project.operations.alerts import rules
 from telephony import tasks
 from telephony.calls import manual
 from telephony.models import Call, CallLogEntry
-from tenants.models import TransferRules
 from tests import task_queue
 from tests.conftest import CONTACT, IVAN, NUMBER
 from tests.flows.upload_hooks import while_uploading
+from tests.rules import publish_rules, publish_rules_for_all
 
 pytestmark = pytest.mark.sampled(1)
 
@@ -64,7 +64,7 @@ def steps():
 
 
 def test_answered_call_that_was_skipped_as_missed_is_uploaded(clock, pbx, crm, notify, reconcile, tenant, stranger):
-    TransferRules.objects.filter(tenant=tenant).update(upload_missed=False)
+    publish_rules(tenant, upload_missed=False)
     notify(as_missed(answered_call(pbx)))
     assert row().skip_reason == "MISSED_OFF"
     reconcile()
@@ -146,7 +146,7 @@ def test_call_as_reported_is_not_touched(clock, pbx, notify, reconcile, tenant):
 
 def test_difference_that_changes_nothing_is_looked_at_once(clock, pbx, notify, reconcile, tenant):
     """The rules skip the call by the report's facts too."""
-    TransferRules.objects.update(upload_missed=False)
+    publish_rules_for_all(upload_missed=False)
     call = pbx.call(contact=CONTACT, number=NUMBER, started_at=NOON - timedelta(minutes=2), rings=[IVAN])
     body = call.notification("lost_call")
     notify(body | {name: "79990000009" for name, value in body.items() if value == CONTACT})
@@ -158,7 +158,7 @@ def test_difference_that_changes_nothing_is_looked_at_once(clock, pbx, notify, r
 
 
 def test_call_that_cannot_be_read_stops_no_other(clock, pbx, crm, notify, reconcile, tenant):
-    TransferRules.objects.update(upload_missed=False)
+    publish_rules_for_all(upload_missed=False)
     bad, good = (answered_call(pbx, contact=f"7999000000{number}") for number in range(2))
     notify(as_missed(bad), as_missed(good))
     Call.objects.filter(session_id=bad.session_id).annotate(raw=Value("broken")).update(
@@ -194,7 +194,7 @@ def test_call_on_its_way_to_the_crm_is_decided_anew_by_what_the_report_tells_oth
     clock, pbx, crm, crm_world, notify, reconcile, tenant, stranger, talks, told, sent
 ):
     crm_world.break_down("503")
-    TransferRules.objects.filter(tenant=tenant).update(upload_internal=True)
+    publish_rules(tenant, upload_internal=True)
     call = answered_call(pbx, talks=talks)
     notify(call.notification("call_end" if talks else "lost_call") | told)
     assert row().state == "READY"

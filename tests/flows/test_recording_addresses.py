@@ -11,8 +11,9 @@ from django.urls import reverse
 from django.utils import timezone
 
 from telephony.models import Call, RecordingLink
-from tenants.models import TransferRules
+from tenants.models import Tenant
 from tests.conftest import CONTACT, IVAN, NUMBER, PETR
+from tests.rules import publish_rules, publish_rules_for_all
 from tests.users import create_user
 
 pytestmark = [pytest.mark.one_database, pytest.mark.sampled(2), pytest.mark.usefixtures("slots")]
@@ -78,7 +79,7 @@ def assert_never_used(address, *, crm, wire, answers):
 def test_hostile_link_of_a_notification_is_never_used(
     support_client, notify, crm, talk, later, wire, stranger, address, kind
 ):
-    TransferRules.objects.filter(tenant__slug="romashka").update(recording_link=kind)
+    publish_rules(Tenant.objects.get(slug="romashka"), recording_link=kind)
     forged = talk.notification("recorded") | {"file_link": address}
     notify(forged, talk.notification("call_end"), forged | {"employee_id": PETR})
     pass_minutes(later, 12)
@@ -123,7 +124,7 @@ def test_hostile_link_of_the_report_is_never_used(support_client, notify, pbx, c
 def test_hostile_link_of_a_row_stored_before_is_never_used(
     client, notify, crm, crm_world, talk, later, wire, tenant, address, kind
 ):
-    TransferRules.objects.update(recording_link=kind, recording_wait_minutes=0)
+    publish_rules_for_all(recording_link=kind, recording_wait_minutes=0)
     crm_world.break_down("503")
     notify(talk.notification("call_end"))
     call = Call.objects.get()

@@ -10,12 +10,14 @@ from django.utils import timezone, translation
 
 from telephony.models import AccessLogEntry, Call, RecordingLink
 from telephony.recordings.unavailable import UnavailableReason
+from tenants import rule_labels
 from tenants.access_errors import AccessError
-from tenants.models import AuditLogEntry, Employee, Tenant, TransferRules, UisConnection, User
+from tenants.models import AuditLogEntry, Employee, Tenant, UisConnection, User
 from tenants.transfer_rules import SkipReason
 from tests import html_text, task_queue
 from tests.conftest import CONTACT, IVAN, NUMBER, PETR
 from tests.fakes import uis_recordings
+from tests.rules import publish_rules_for_all
 from tests.users import create_user
 
 pytestmark = pytest.mark.one_database
@@ -142,7 +144,7 @@ def test_every_part_of_a_transfer_has_a_player(support_client, notify, call):
 
 
 def test_page_contains_no_uis_url_and_no_token(support_client, notify, crm, call):
-    TransferRules.objects.update(recording_link="OURS")
+    publish_rules_for_all(recording_link="OURS")
     talk = call((IVAN, 20))
     notify(talk.notification("call_end"))
     text = page(support_client, talk).content.decode()
@@ -204,7 +206,7 @@ def test_user_without_permission_sees_no_player(client, notify, call, db):
 
 
 def test_support_can_play_but_not_revoke(support_client, notify, call):
-    TransferRules.objects.update(recording_link="OURS")
+    publish_rules_for_all(recording_link="OURS")
     talk = call((IVAN, 20))
     notify(talk.notification("call_end"))
     answer = page(support_client, talk)
@@ -227,7 +229,7 @@ def test_unknown_call_part_and_action_are_not_found(support_client, notify, call
 @pytest.mark.slow
 def test_link_is_revoked_and_restored_on_the_page(client, person, notify, crm, call):
     client.force_login(person("Operator"))
-    TransferRules.objects.update(recording_link="OURS", recording_days=30)
+    publish_rules_for_all(recording_link="OURS", recording_days=30)
     talk = call((IVAN, 20))
     notify(talk.notification("call_end"))
     path = f"/records/{RecordingLink.objects.get().token}/"
@@ -257,7 +259,7 @@ def test_link_is_revoked_and_restored_on_the_page(client, person, notify, crm, c
 
 def test_all_links_are_revoked_and_restored_by_tenant_actions(client, person, notify, crm, call, tenant, stranger):
     client.force_login(person("Operator"))
-    TransferRules.objects.update(recording_link="OURS")
+    publish_rules_for_all(recording_link="OURS")
     run = lambda name: client.post(reverse("admin:tenants_tenant_action", args=[tenant.pk, name]))  # noqa: E731
     run("revoke_recording_links")
     assert Tenant.objects.get(pk=tenant.pk).recording_links_revoked_at is None  # There was no link.
@@ -279,7 +281,7 @@ def test_all_links_are_revoked_and_restored_by_tenant_actions(client, person, no
 
 
 def test_expired_link_is_shown_as_expired(support_client, notify, call, later):
-    TransferRules.objects.update(recording_link="OURS", recording_days=3)
+    publish_rules_for_all(recording_link="OURS", recording_days=3)
     talk = call((IVAN, 20))
     notify(talk.notification("call_end"))
     valid = panel(page(support_client, talk))
@@ -326,7 +328,7 @@ def test_offboarded_tenant_has_the_reason_offboarded(support_client, notify, cal
 def test_recordings_turned_off_have_the_reason_off(support_client, notify, call):
     talk = call((IVAN, 20))
     notify(talk.notification("call_end"))
-    TransferRules.objects.update(send_recording=False)
+    publish_rules_for_all(send_recording=False)
     assert unavailable_reason(page(support_client, talk)) == ("OFF", "")
 
 
@@ -369,7 +371,10 @@ def test_skipped_internal_call_has_the_reason_not_fetched(support_client, notify
     internal = call((IVAN, 20), is_internal=True)
     notify(internal.notification("call_end") | {"is_internal": True, "contact_phone_number": "102"})
     assert Call.objects.get().state == Call.State.SKIPPED
-    assert unavailable_reason(page(support_client, internal)) == ("NOT_FETCHED", english(SkipReason.INTERNAL_OFF.label))
+    assert unavailable_reason(page(support_client, internal)) == (
+        "NOT_FETCHED",
+        english(rule_labels.label(SkipReason.INTERNAL_OFF)),
+    )
 
 
 @pytest.mark.slow
@@ -391,7 +396,7 @@ def test_recording_that_never_came_is_found_by_a_refresh(support_client, notify,
 
 
 def test_recording_missing_at_uis_has_the_reason_missing(support_client, notify, call, uis_world, client, person):
-    TransferRules.objects.update(recording_link="OURS")
+    publish_rules_for_all(recording_link="OURS")
     talk = call((IVAN, 20))
     notify(talk.notification("call_end"))
     talk.talk_legs[0].records = talk.legs[0].records = []

@@ -15,14 +15,16 @@ from connector_project.core import logging as core_logging
 from telephony.models import AccessLogEntry, Call, RecordingLink
 from telephony.recordings import links, stream
 from telephony.recordings.unavailable import UnavailableReason
-from tenants.models import AuditLogEntry, Tenant, TransferRules, UisConnection
+from tenants.models import AuditLogEntry, Tenant, UisConnection
+from tenants.rules import RecordingKind
 from tests.conftest import CONTACT, IVAN, NUMBER, PETR
 from tests.fakes import uis_recordings
 from tests.flows.conftest import SLOTS
+from tests.rules import publish_rules, publish_rules_for_all
 
 pytestmark = [pytest.mark.one_database, pytest.mark.usefixtures("slots")]
 
-OURS = TransferRules.RecordingLink.OURS
+OURS = RecordingKind.OURS
 
 
 @pytest.fixture
@@ -34,7 +36,7 @@ def wire(request):
 @pytest.fixture
 def own_links(tenant):
     """Set the client's rule to send our own links."""
-    TransferRules.objects.filter(tenant=tenant).update(recording_link=OURS)
+    publish_rules(tenant, recording_link=OURS)
 
 
 @pytest.fixture
@@ -122,7 +124,7 @@ def test_call_without_a_recording_gets_no_link(own_links, notify, crm, pbx):
 
 
 def test_call_gets_no_link_when_recordings_are_off(own_links, notify, crm, talk):
-    TransferRules.objects.update(send_recording=False)
+    publish_rules_for_all(send_recording=False)
     notify(talk.notification("call_end"))
     assert "recordUrl" not in crm.calls[0]
     assert not RecordingLink.objects.exists()
@@ -353,17 +355,17 @@ def test_second_revocation_changes_nothing(link):
 
 
 def test_link_expires_after_its_lifetime(client, play, link, later):
-    TransferRules.objects.update(recording_days=3)
+    publish_rules_for_all(recording_days=3)
     later(timedelta(days=3) - timedelta(minutes=1))
     assert play(link).status_code == 200
     later(timedelta(minutes=1))
     assert_unavailable(client.get(link, headers={"Accept-Language": "en"}), 410, UnavailableReason.EXPIRED)
-    TransferRules.objects.update(recording_days=30)
+    publish_rules_for_all(recording_days=30)
     assert play(link).status_code == 200
 
 
 def test_call_older_than_the_link_lifetime_gets_no_link(own_links, notify, crm, pbx):
-    TransferRules.objects.update(recording_days=3)
+    publish_rules_for_all(recording_days=3)
     began = timezone.now() - timedelta(days=4)
     notify(pbx.call(contact=CONTACT, number=NUMBER, talks=[(IVAN, 5)], started_at=began).notification("call_end"))
     assert "recordUrl" not in crm.calls[0]
@@ -394,7 +396,7 @@ def test_access_log_is_deleted_with_the_tenant(play, link, tenant):
 
 
 def test_links_play_nothing_after_recordings_are_turned_off(client, link):
-    TransferRules.objects.update(send_recording=False)
+    publish_rules_for_all(send_recording=False)
     assert_unavailable(client.get(link, headers={"Accept-Language": "en"}), 410, UnavailableReason.OFF)
 
 

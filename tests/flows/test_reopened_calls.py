@@ -12,9 +12,10 @@ from telephony.calls import manual, pipeline, reopen
 from telephony.calls.sources import Sources
 from telephony.models import Call, CallLogEntry, Notification
 from telephony.recordings import stream
-from tenants.models import Employee, TransferRules, VirtualNumber
+from tenants.models import Employee, VirtualNumber
 from tenants.transfer_rules import SkipReason
 from tests.conftest import CONTACT, IVAN, NUMBER, PETR
+from tests.rules import publish_rules, publish_rules_for_all
 
 pytestmark = [pytest.mark.one_database, pytest.mark.sampled(2)]
 
@@ -79,12 +80,12 @@ BY_REASON = pytest.mark.parametrize(("reason", "story"), STORIES.items(), ids=la
 @pytest.fixture
 def told(tenant, pbx, notify):
     """Return what plays a story: a function that sends these notifications of one call."""
-    tenant.rules.numbers.add(VirtualNumber.objects.get(number=NUMBER))
-    tenant.rules.employees.add(Employee.objects.get(uis_id=PETR))
+    publish_rules(tenant, numbers=[VirtualNumber.objects.get(number=NUMBER)])
+    publish_rules(tenant, employees=[Employee.objects.get(uis_id=PETR)])
     began = timezone.now() - timedelta(seconds=40)
 
     def play(story):
-        TransferRules.objects.filter(tenant=tenant).update(**story.rules)
+        publish_rules(tenant, **story.rules)
         talks = [(PETR, 30)] if story.is_answered else []
         call = pbx.call(contact=CONTACT, number=NUMBER, started_at=began, rings=[IVAN, PETR], talks=talks)
         ends = iter(range(100))
@@ -172,7 +173,7 @@ def test_changed_rules_alone_reopen_no_call(told, crm, tenant, reason, story):
     tell(story.first)
     everything = {"upload_internal": True, "number_filter": "ALL", "employee_filter": "ALL", "contact_filter": "ALL"}
     everything |= {"upload_missed": True, "upload_answered": True, "upload_outgoing": True}
-    TransferRules.objects.filter(tenant=tenant).update(**everything)
+    publish_rules(tenant, **everything)
     tell(story.first, notification_name="again")
     assert (skip_reasons(), crm.calls) == ([("SKIPPED", reason)], [])
 
@@ -180,7 +181,7 @@ def test_changed_rules_alone_reopen_no_call(told, crm, tenant, reason, story):
 @BY_REASON
 def test_what_a_person_skipped_stays_skipped(told, crm, later, monkeypatch, tenant, reason, story):
     type(tenant).objects.update(is_paused=True)
-    TransferRules.objects.update(upload_internal=True)
+    publish_rules_for_all(upload_internal=True)
     monkeypatch.setattr(pipeline, "OWNER_INDEPENDENT_REASONS", set())
     tell = told(Story({}, story.first, story.then, is_answered=story.is_answered))
     tell(story.first)
@@ -255,7 +256,7 @@ def test_report_that_tells_more_reopens_a_skipped_call_once(told, crm, later, te
 def test_report_that_tells_the_same_reopens_nothing(told, crm, tenant):
     tell = told(Story({"upload_missed": False}, [], [], is_answered=False))
     tell([("lost_call", {})])
-    TransferRules.objects.update(upload_missed=True)
+    publish_rules_for_all(upload_missed=True)
     assert [reopen_by_report(tenant), reopen_by_report(tenant)] == [False, False]
     assert (skip_reasons(), crm.calls) == ([("SKIPPED", SkipReason.MISSED_OFF)], [])
 

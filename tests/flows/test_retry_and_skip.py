@@ -20,10 +20,11 @@ from telephony.uis import webhook_templates
 from telephony.uis.types import Event
 from telephony.webhooks import status, unreadable
 from tenants import audit
-from tenants.models import AuditLogEntry, Tenant, TransferRules, User, VirtualNumber
+from tenants.models import AuditLogEntry, Tenant, User, VirtualNumber
 from tests import html_text, task_queue
 from tests.conftest import CONTACT, IVAN, NUMBER, PETR
 from tests.flows.templates import send_every_event
+from tests.rules import publish_rules, publish_rules_for_all
 from tests.users import create_user
 
 pytestmark = pytest.mark.sampled(2)
@@ -140,13 +141,13 @@ def test_manual_retry_next_to_an_automatic_one_uploads_once(client, support, not
 
 @pytest.mark.slow
 def test_retried_call_is_evaluated_by_the_current_rules(client, support, notify, pbx, crm, run_queue, tenant):
-    TransferRules.objects.update(upload_missed=False)
+    publish_rules_for_all(upload_missed=False)
     notify(pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN]).notification("lost_call"))
     call = Call.objects.get()
     post_action(client, call, "retry")
     run_queue()
     assert (states(), crm.calls) == (["SKIPPED"], [])
-    TransferRules.objects.update(upload_missed=True)
+    publish_rules_for_all(upload_missed=True)
     post_action(client, call, "retry")
     run_queue()
     assert (states(), len(crm.calls)) == (["UPLOADED"], 1)
@@ -155,12 +156,12 @@ def test_retried_call_is_evaluated_by_the_current_rules(client, support, notify,
 def test_retried_call_of_a_filtered_employee_is_uploaded_with_its_recording(
     client, support, notify, pbx, crm, run_queue, tenant
 ):
-    TransferRules.objects.update(employee_filter="ONLY")
+    publish_rules_for_all(employee_filter="ONLY")
     at = timezone.now() - timedelta(seconds=40)
     talk = pbx.call(contact=CONTACT, number=NUMBER, started_at=at, talks=[(PETR, 30)])
     notify(talk.notification("call_end"))
     assert Call.objects.get().skip_reason == "EMPLOYEE"
-    TransferRules.objects.update(employee_filter="ALL")
+    publish_rules_for_all(employee_filter="ALL")
     post_action(client, Call.objects.get(), "retry")
     run_queue()
     assert [(call["code"], call["recordUrl"]) for call in crm.calls] == [("102", talk.link(talk.records[-1]))]
@@ -170,11 +171,11 @@ def test_retried_call_of_a_filtered_employee_is_uploaded_with_its_recording(
 def test_retried_call_waits_for_its_legs_while_uis_is_unavailable(
     client, support, notify, pbx, crm, uis_world, run_queue, later, tenant
 ):
-    TransferRules.objects.update(employee_filter="ONLY")
+    publish_rules_for_all(employee_filter="ONLY")
     at = timezone.now() - timedelta(seconds=40)
     talk = pbx.call(contact=CONTACT, number=NUMBER, started_at=at, talks=[(PETR, 30)])
     notify(talk.notification("call_end"))
-    TransferRules.objects.update(employee_filter="ALL")
+    publish_rules_for_all(employee_filter="ALL")
     later(timedelta(minutes=30))  # the wait for its recording is over
     uis_world.break_down("503")
     post_action(client, Call.objects.get(), "retry")
@@ -270,11 +271,11 @@ def test_all_matching_calls_are_previewed_and_retried(client, support, rejected,
 
 
 def test_bulk_retry_evaluates_skipped_calls_again(client, support, notify, pbx, crm, run_queue, tenant):
-    TransferRules.objects.update(upload_missed=False)
+    publish_rules_for_all(upload_missed=False)
     for last in range(3):
         notify(pbx.call(contact=f"7999000000{last}", number=NUMBER, rings=[IVAN]).notification("lost_call"))
     assert states() == ["SKIPPED"] * 3
-    TransferRules.objects.update(upload_missed=True)
+    publish_rules_for_all(upload_missed=True)
     start_bulk(client, "RETRY", status="SKIPPED")
     run_queue()
     assert (states(), len(crm.calls)) == (["UPLOADED"] * 3, 3)
@@ -573,14 +574,14 @@ def test_read_only_user_can_change_nothing(client, rejected, db):
 def test_support_cannot_change_keys_or_rules(client, support, tenant):
     html = client.get(reverse("admin:tenants_tenant_change", args=[tenant.pk])).content.decode()
     assert 'name="uis-0-access_token"' not in html
-    assert 'name="rules-0-upload_missed"' not in html
+    assert 'name="draft-0-upload_missed"' not in html
 
 
 @pytest.mark.slow
 def test_contact_filter_is_masked_for_support(client, support, tenant, stranger, admin_client):
-    TransferRules.objects.filter(tenant=tenant).update(contact_filter="EXCEPT", contacts="+7 999 000-00-01\n3725123456")
+    publish_rules(tenant, contact_filter="EXCEPT", contacts="+7 999 000-00-01\n3725123456")
     old = "+7 999 000-00-02"
-    audit.log(tenant, "CHANGED", now=timezone.now(), target=tenant.rules, field="contacts", old=old, new=f"+{CONTACT}")
+    audit.log(tenant, "CHANGED", now=timezone.now(), target=tenant.draft, field="contacts", old=old, new=f"+{CONTACT}")
     url = reverse("admin:tenants_tenant_change", args=[tenant.pk])
     for page_url in (url, reverse("admin:tenants_auditlogentry_changelist")):
         text = html_text.text(client.get(page_url))

@@ -10,9 +10,10 @@ from crm.retailcrm.client import RetailCrmClient
 from crm.retailcrm.payloads import EventType
 from telephony.models import Call, Notification
 from telephony.webhooks import process
-from tenants.models import TransferRules, VirtualNumber
+from tenants.models import VirtualNumber
 from tests import task_queue
 from tests.conftest import ANNA, CONTACT, IVAN, NUMBER, PETR
+from tests.rules import publish_rules
 
 
 @pytest.fixture
@@ -284,10 +285,10 @@ def test_popup_that_failed_to_close_is_closed_by_the_sweep(notify, crm, crm_worl
     ],
 )
 def test_popup_skipped_by_a_rule_has_the_reason(notify, crm, ringing, tenant, change, reason):
-    TransferRules.objects.filter(tenant=tenant).update(**change)
+    publish_rules(tenant, **change)
     notify(notification_of(ringing, "waiting", IVAN))
     assert crm.events == []
-    assert list(Notification.objects.values_list("reason", "detail")) == [("RULE", reason)]
+    assert list(Notification.objects.values_list("reason", "detail")) == [("RULE", f"{reason}:2")]
 
 
 def test_paused_tenant_gets_no_popups_but_keeps_events(notify, crm, ringing, tenant):

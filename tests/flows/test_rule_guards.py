@@ -13,9 +13,10 @@ from telephony.calls.rule_forecast import Forecast
 from telephony.checks.rules import rules_pass
 from telephony.models import Call
 from tenants import contact_list
-from tenants.models import Employee, Tenant, TransferRules, VirtualNumber
+from tenants.models import Employee, RuleDraft, Tenant, VirtualNumber
 from tests import html_text
 from tests.conftest import IVAN, NUMBER
+from tests.rules import current_rules, draft_of, publish_rules, publish_rules_for_all
 from tests.users import create_user
 
 pytestmark = [pytest.mark.one_database, pytest.mark.sampled(1)]
@@ -60,22 +61,40 @@ def add_call(tenant):
 
 @pytest.fixture
 def save(client, tenant):
-    """Change the rules on the client's page; return the answer."""
+    """Change the draft on the client's page; return the answer."""
     client.force_login(create_user("olga", "Operator"))
     url = reverse("admin:tenants_tenant_change", args=[tenant.pk])
 
     def send(form=None, **rules):
         if form is None:
             form = html_text.fields(client.get(url, headers=ENGLISH).content.decode())
-        typed = {f"rules-0-{name.replace('__', '-')}": value for name, value in rules.items()}
+        typed = {f"draft-0-{name.replace('__', '-')}": value for name, value in rules.items()}
         posted = {name: value for name, value in (form | typed).items() if value is not None}
         return client.post(url, posted, headers=ENGLISH)
 
     return send
 
 
-def rules():
-    return TransferRules.objects.get()
+@pytest.fixture
+def publish(client, tenant):
+    """Publish the draft on its page; return the answer."""
+    url = reverse("admin:tenants_tenant_rules_publish", args=[tenant.pk])
+
+    def send(form=None, **more):
+        if form is None:
+            form = html_text.fields(client.get(url, headers=ENGLISH).content.decode())
+        return client.post(url, form | {"why": "a reason"} | more, headers=ENGLISH)
+
+    return send
+
+
+def draft():
+    return RuleDraft.objects.select_related("tenant__uis", "based_on").get()
+
+
+def skips(call, rules=None):
+    """Return the rule by which the draft would skip a call."""
+    return call.skipping_rule((rules or draft().value()).rule_set(str), now=call.started_at)
 
 
 def is_saved(answer):
@@ -85,7 +104,7 @@ def is_saved(answer):
 @pytest.mark.parametrize("name", ["number_filter", "employee_filter", "contact_filter"])
 def test_only_these_with_nothing_chosen_is_refused(save, tenant, name):
     assert not is_saved(save(**{name: "ONLY"}))
-    assert getattr(rules(), name) == "ALL"
+    assert getattr(draft(), name) == "ALL"
 
 
 @pytest.mark.parametrize(
@@ -112,8 +131,8 @@ def test_wrong_contact_is_named_and_the_others_are_kept_on_the_page(save, tenant
     answer = save(contact_filter="EXCEPT", contacts=f"+7 999 000-00-01\n{entry}")
     assert not is_saved(answer)
     assert f"“{entry}”" in html_text.text(answer)
-    assert "+7 999 000-00-01" in html_text.fields(answer.content.decode())["rules-0-contacts"]
-    assert rules().contacts == ""
+    assert "+7 999 000-00-01" in html_text.fields(answer.content.decode())["draft-0-contacts"]
+    assert draft().contacts == ""
 
 
 @pytest.mark.parametrize(
@@ -137,7 +156,7 @@ def test_masks_and_numbers_match_in_any_spelling(tenant, add_call, save, typed, 
     add_call(contact="79995554433")  # one that passes
     assert is_saved(save(contact_filter="EXCEPT", contacts=typed))
     call = add_call(contact=contact)
-    assert call.skipping_rule(rules().rule_set(), now=timezone.now()) == ("CONTACT" if is_matched else None)
+    assert skips(call) == ("CONTACT" if is_matched else None)
 
 
 @pytest.mark.parametrize(
@@ -159,64 +178,62 @@ def test_national_prefix_of_a_mask_is_that_of_the_home_country(typed, region, ma
 
 def test_entries_stored_before_they_were_checked_still_work(save, add_call, tenant):
     add_call(contact="79995554433")
-    TransferRules.objects.update(contact_filter="EXCEPT", contacts="Склад +7 999 000-00-01\nabc")
+    publish_rules_for_all(contact_filter="EXCEPT", contacts="Склад +7 999 000-00-01\nabc")
     call = add_call()
-    assert call.skipping_rule(rules().rule_set(), now=timezone.now()) == "CONTACT"
+    assert skips(call) == "CONTACT"
     assert is_saved(save(contacts="Склад +7 999 000-00-01\nabc\n+79990000002"))
 
 
-def test_rules_that_skip_all_of_yesterday_ask_with_the_count(save, add_call, tenant):
+def test_rules_that_skip_all_of_yesterday_ask_with_the_count(save, publish, add_call, tenant):
     for _call in range(3):
         add_call()
     add_call(days=2, result="ANSWERED", is_lost=False)
-    answer = save(upload_missed=None)
+    assert is_saved(save(upload_missed=None))  # a draft skips nothing
+    answer = publish()
     assert not is_saved(answer)
     assert "3 of 3 calls of 27 November" in html_text.text(answer)
-    assert rules().upload_missed is True
-    box = [name for name in html_text.fields(answer.content.decode()) if name.startswith("rules-0-confirm")]
-    assert box == []  # it is not ticked
-    token = answer.content.decode().partition('name="rules-0-confirm_skipping"')[2].partition('value="')[2][:16]
-    again = html_text.fields(answer.content.decode())
-    assert not is_saved(save(again, upload_missed=None, confirm_skipping="on"))
-    other = save(again, contact_filter="EXCEPT", contacts="7999*", confirm_skipping=token)
-    assert not is_saved(other)  # Other rules than those that were confirmed.
-    assert is_saved(save(again, upload_missed=None, confirm_skipping=token))
-    assert rules().upload_missed is False
-    assert is_saved(save(recording_wait_minutes="11"))  # All were skipped before: that is no news.
+    assert current_rules(tenant).upload_missed is True
+    assert "skip_all" not in html_text.fields(answer.content.decode())  # it is not ticked
+    confirmed = html_text.fields(answer.content.decode()) | {"skip_all": "yes"}
+    assert is_saved(save(contact_filter="EXCEPT", contacts="7999*"))
+    assert not is_saved(publish(confirmed))  # Other rules than those that were confirmed.
+    assert current_rules(tenant).upload_missed is True
+    assert is_saved(publish(skip_all="yes"))
+    assert current_rules(tenant).upload_missed is False
+    assert is_saved(save(recording_wait_minutes="11"))
+    assert is_saved(publish())  # All were skipped before: that is no news.
 
 
-def test_last_day_with_calls_counts_and_one_passing_call_is_enough(save, add_call, tenant, twin):
+def test_last_day_with_calls_counts_and_one_passing_call_is_enough(save, publish, add_call, tenant, twin):
     add_call(of=twin)
-    assert is_saved(save(upload_missed=None))  # no calls of this client yet
-    TransferRules.objects.filter(tenant=tenant).update(upload_missed=True)
+    save(upload_missed=None)
+    assert is_saved(publish())  # no calls of this client yet
+    publish_rules(tenant, upload_missed=True)
     add_call(days=9)
-    assert "1 of 1 calls of 19 November" in html_text.text(save(upload_missed=None))
+    save(upload_missed=None)
+    assert "1 of 1 calls of 19 November" in html_text.text(publish())
     add_call(days=9, result="ANSWERED", is_lost=False)
-    assert is_saved(save(upload_missed=None))
-
-
-def test_support_sees_the_rules_without_a_confirmation(client, tenant):
-    client.force_login(create_user("sveta", "Support"))
-    answer = client.get(reverse("admin:tenants_tenant_change", args=[tenant.pk]))
-    assert (answer.status_code, "confirm_skipping" in answer.content.decode()) == (200, False)
+    assert is_saved(publish())
 
 
 def test_bulk_change_asks_for_each_client_that_would_lose_all_calls(client, tenant, twin, add_call):
     client.force_login(create_user("olga", "Operator"))
     add_call()
     add_call(of=twin)
-    form = {"clients": f"{tenant.pk},{twin.pk}", "rule": "upload_missed", "value": "False"}
+    form = {"clients": f"{tenant.pk},{twin.pk}", "rule": "upload_missed", "value": "False", "why": "a reason"}
     preview = client.post(RULE, form, headers=ENGLISH)
     assert html_text.text(preview).count("1 of 1 calls of 27 November") == 2
     shown = html_text.fields(preview.content.decode()) | {"confirm": "yes"}
-    done = client.post(RULE, shown | {bulk_rule_change.SKIP_ALL: str(tenant.pk)}, follow=True, headers=ENGLISH)
+    assert bulk_rule_change.PUBLISH not in shown  # none is ticked
+    done = client.post(RULE, shown | {bulk_rule_change.PUBLISH: str(tenant.pk)}, follow=True, headers=ENGLISH)
     assert [message.level_tag for message in done.context["messages"]] == ["success", "warning"]
-    assert dict(TransferRules.objects.values_list("tenant", "upload_missed")) == {tenant.pk: False, twin.pk: True}
+    assert [current_rules(one).upload_missed for one in (tenant, twin)] == [False, True]
+    assert [draft_of(one).upload_missed for one in (tenant, twin)] == [False, False]
 
 
 def test_bulk_change_needs_its_own_preview(client, tenant):
     client.force_login(create_user("olga", "Operator"))
-    form = {"clients": str(tenant.pk), "rule": "upload_missed", "value": "False"}
+    form = {"clients": str(tenant.pk), "rule": "upload_missed", "value": "False", "why": "a reason"}
     unseen = client.post(RULE, form | {"confirm": "yes"})
     other = html_text.fields(client.post(RULE, form | {"rule": "owner", "value": "FIRST_TALKER"}).content.decode())
     shown = client.post(RULE, form | {"confirm": "yes", "previewed": other["previewed"]})
@@ -225,34 +242,14 @@ def test_bulk_change_needs_its_own_preview(client, tenant):
     odd = ("{", "[]", '{"clients": [1], "rule": "upload_missed", "value": "False"}')
     answers += [client.post(RULE, form | {"confirm": "yes", "previewed": previewed}) for previewed in odd]
     assert [(answer.status_code, answer.context["is_preview"]) for answer in answers] == [(200, True)] * 6
-    assert rules().upload_missed is True
+    assert (draft().upload_missed, current_rules(tenant).upload_missed) == (True, True)
     assert client.post(RULE, html_text.fields(shown.content.decode()) | {"confirm": "yes"}).status_code == 302
-    assert rules().upload_missed is False
-
-
-def test_every_rule_that_skips_uploads_is_asked_about(tenant, add_call):
-    """Of the rules for many clients those that can skip an upload begin so; a new one must too."""
-    skipping = set()
-    calls = [
-        add_call(direction=direction, result=result, is_internal=is_internal)
-        for direction in ("in", "out")
-        for result in ("ANSWERED", "NOT_ANSWERED")
-        for is_internal in (False, True)
-    ]
-    for name in bulk_rule_change.RULES:
-        stored = rules()
-        stored.upload_internal = True
-        if isinstance(getattr(stored, name), bool):
-            setattr(stored, name, False)
-            if any(call.skipping_rule(stored.rule_set(), now=call.started_at) for call in calls):
-                skipping.add(name)
-    assert skipping == {name for name in bulk_rule_change.RULES if bulk_rule_change._can_skip(name, False)}
+    assert current_rules(tenant).upload_missed is False
 
 
 def test_last_number_of_a_filter_cannot_be_deleted(save, client, tenant):
     number = VirtualNumber.objects.get(number=NUMBER)
-    TransferRules.objects.update(number_filter="ONLY")
-    rules().numbers.set([number])
+    publish_rules(tenant, number_filter="ONLY", numbers=[number])
     url = reverse("admin:tenants_tenant_change", args=[tenant.pk])
     form = html_text.fields(client.get(url).content.decode())
     row = next(
@@ -266,8 +263,7 @@ def test_last_number_of_a_filter_cannot_be_deleted(save, client, tenant):
 def test_number_of_a_filter_on_the_same_page_cannot_be_deleted(save, client, tenant, before):
     """The rules are saved first: the number that they let pass would be gone a moment later."""
     kept, deleted = VirtualNumber.objects.order_by("number")
-    TransferRules.objects.update(number_filter=before)
-    rules().numbers.set([kept, deleted])
+    publish_rules(tenant, number_filter=before, numbers=[kept, deleted])
     url = reverse("admin:tenants_tenant_change", args=[tenant.pk])
     form = html_text.fields(client.get(url).content.decode())
     row = next(
@@ -275,16 +271,16 @@ def test_number_of_a_filter_on_the_same_page_cannot_be_deleted(save, client, ten
         for name, value in form.items()
         if name.endswith("-number") and value == deleted.number
     )
-    typed = {"rules-0-number_filter": "ONLY", "rules-0-numbers": [deleted.pk], f"{row}DELETE": "on"}
+    typed = {"draft-0-number_filter": "ONLY", "draft-0-numbers": [deleted.pk], f"{row}DELETE": "on"}
     answer = client.post(url, form | typed)
-    assert (answer.status_code, rules().number_filter, rules().numbers.count()) == (200, before, 2)
-    other = {"rules-0-number_filter": "ONLY", "rules-0-numbers": [kept.pk], f"{row}DELETE": "on"}
+    assert (answer.status_code, draft().number_filter, draft().numbers.count()) == (200, before, 2)
+    other = {"draft-0-number_filter": "ONLY", "draft-0-numbers": [kept.pk], f"{row}DELETE": "on"}
     answer = client.post(url, form | other)
-    assert (answer.status_code, list(rules().numbers.all())) == (302, [kept]), html_text.errors(answer)
+    assert (answer.status_code, list(draft().numbers.all())) == (302, [kept]), html_text.errors(answer)
 
 
 @pytest.mark.parametrize("name", ["numbers", "employees"])
-def test_only_these_with_rows_that_left_uis_is_refused_and_found(save, tenant, name):
+def test_only_these_with_rows_that_left_uis_is_refused_and_found(save, publish, tenant, name):
     mode, rows = {
         "numbers": ("number_filter", VirtualNumber.objects.filter(number=NUMBER)),
         "employees": ("employee_filter", Employee.objects.filter(uis_id=IVAN)),
@@ -295,10 +291,12 @@ def test_only_these_with_rows_that_left_uis_is_refused_and_found(save, tenant, n
     assert not is_saved(save(**chosen))
     rows.update(**{field: not value for field, value in gone.items()})
     assert is_saved(save(**chosen))
+    assert is_saved(publish())
     assert [result.ok for result in rules_pass(Tenant.objects.get())] == [True]
     rows.update(**gone)  # UIS removed it later.
     assert [result.ok for result in rules_pass(Tenant.objects.get())] == [False]
-    assert is_saved(save(recording_wait_minutes="11")), "Nothing else must wait for that."
+    assert is_saved(save(recording_wait_minutes="11"))
+    assert is_saved(publish()), "Nothing else must wait for that."
 
 
 def test_message_has_the_day_in_the_language_of_the_reader(save, add_call, tenant):

@@ -13,11 +13,12 @@ from crm import user_linking
 from crm.retailcrm.client import RetailCrmClient
 from telephony import task_names, tasks
 from telephony.uis.client import UisClient
-from tenants.models import Connection, CrmUser, Employee, Tenant, TransferRules, VirtualNumber
+from tenants.models import Connection, CrmUser, Employee, Tenant, VirtualNumber
 from tests import needs, task_queue
 from tests.conftest import CRM_HOST
 from tests.fakes.retailcrm_marketplace import PartnerAccount
 from tests.flows.test_incomplete_lists import codes_of
+from tests.rules import publish_rules
 
 pytestmark = [
     needs.two_connections,
@@ -98,7 +99,7 @@ POLLING = (tasks.poll_statuses, UisClient, "employee_statuses")
 @pytest.mark.slow
 @pytest.mark.parametrize(("task", "owner", "method"), [LINKING, POLLING])
 def test_sync_meets_another_task(people, tenant, pbx, crm, meet, monkeypatch, task, owner, method):
-    TransferRules.objects.filter(tenant=tenant).update(status_sync="BOTH")
+    publish_rules(tenant, status_sync="BOTH")
     barrier = threading.Barrier(2)
     wait_after(monkeypatch, UisClient, "statuses", barrier)
     wait_after(monkeypatch, owner, method, barrier)

@@ -11,9 +11,9 @@ from connector_project.operations.alerts import rules
 from telephony import tasks
 from telephony.missed_callers.queries import load_board
 from telephony.models import Call, CallLogEntry
-from tenants.models import TransferRules
 from tests import task_queue
 from tests.conftest import ANNA, CONTACT, IVAN, NUMBER, PETR
+from tests.rules import publish_rules
 from tests.telephony.uis.test_finish_reasons import REJECTED_CALLER, WORDS
 
 pytestmark = [pytest.mark.one_database, pytest.mark.sampled(2)]
@@ -95,7 +95,7 @@ def test_served_caller_is_no_talk_that_answers_an_earlier_miss(clock, notify, pb
 
 
 def test_rule_for_missed_calls_skips_no_served_caller(clock, notify, pbx, crm, tenant, wait):
-    TransferRules.objects.filter(tenant=tenant).update(upload_missed=False)
+    publish_rules(tenant, upload_missed=False)
     notify(ended_call(pbx, is_served=True).notification("call_end"))
     wait()
     assert [sent["result"] for sent in crm.calls] == ["answered"]
@@ -162,7 +162,7 @@ CASES = [(talks, rule, owner) for talks, owners in TRANSFERS.values() for rule, 
 def test_owner_of_a_transferred_call_is_an_employee(
     clock, notify, pbx, crm, tenant, wait, reconcile, stranger, talks, rule, owner, is_told
 ):
-    TransferRules.objects.filter(tenant=tenant).update(owner=rule)
+    publish_rules(tenant, owner=rule)
     call = ended_call(pbx, talks=talks)
     if is_told:
         notify(call.notification("call_end"))
@@ -200,7 +200,7 @@ def test_lost_call_alone_is_compared_with_the_report(
     if waiting == "crm":
         crm_world.break_down("503")
     if waiting == "rule":
-        TransferRules.objects.filter(tenant=tenant).update(upload_missed=False)
+        publish_rules(tenant, upload_missed=False)
     lost = {
         "event": "lost_call",
         "is_lost": True,

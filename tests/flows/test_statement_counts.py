@@ -10,9 +10,11 @@ from django.db import connection
 from django.utils import timezone
 from django_q.models import OrmQ
 
-from tenants.models import TransferRules, UisConnection
+from tenants.models import UisConnection
+from tenants.rules import RecordingKind
 from tests import task_queue
 from tests.conftest import CONTACT, IVAN, NUMBER, PETR
+from tests.rules import publish_rules_for_all
 
 QUEUE = ("django_q_ormq", "core_queuedtask")
 # Statements on PostgreSQL, and how many more on SQLite: there an outgoing request is kept in four statements, not one.
@@ -33,7 +35,7 @@ pytestmark = pytest.mark.sql
 def whole_call(tenant, pbx):
     """Return the notifications of an answered call with two rings, in order."""
     # Two phones ring, and each link is ours, so that no step waits for a recording.
-    TransferRules.objects.update(recording_link=TransferRules.RecordingLink.OURS)
+    publish_rules_for_all(recording_link=RecordingKind.OURS)
 
     def notifications():
         UisConnection.objects.update(legs_slot_at=None)

@@ -10,11 +10,12 @@ from crm.models import Command
 from crm.retailcrm.client import RetailCrmClient
 from telephony import tasks
 from telephony.uis.client import UisClient
-from tenants.models import CrmConnection, Employee, TransferRules
+from tenants.models import CrmConnection, Employee
 from tests import task_queue
 from tests.conftest import IVAN, PETR
 from tests.fakes import retailcrm_methods
 from tests.fakes.retailcrm_http import as_json
+from tests.rules import publish_rules_for_all
 
 AVAILABLE, DO_NOT_DISTURB, OWN = 1, 3, 9001
 
@@ -35,7 +36,7 @@ def change(client, tenant, run_queue):
 
 @pytest.fixture
 def both(tenant):
-    TransferRules.objects.update(status_sync="BOTH")
+    publish_rules_for_all(status_sync="BOTH")
 
 
 def status_of(pbx, employee_id=IVAN):
@@ -61,7 +62,7 @@ def test_crm_status_sets_the_uis_status(change, pbx, tenant, stranger, method, c
 
 
 def test_status_table_is_per_tenant(change, pbx, tenant):
-    TransferRules.objects.update(status_dinner=str(OWN))
+    publish_rules_for_all(status_dinner=str(OWN))
     change("dinner")
     assert pbx.employees[IVAN]["status_id"] == OWN
 
@@ -138,7 +139,7 @@ def test_status_claimed_by_a_dead_worker_is_retried(change, pbx, later, tenant):
     ("rules", "reason", "status"), [({"status_sync": "OFF"}, "SYNC_OFF", 200), ({}, "UNKNOWN_USER", 400)]
 )
 def test_status_that_is_not_set_has_a_reason(change, pbx, tenant, rules, reason, status):
-    TransferRules.objects.update(**rules)
+    publish_rules_for_all(**rules)
     ids = {} if rules else {"userId": "999", "code": "999"}
     assert change("busy", **ids).status_code == status
     assert (Command.objects.get().reason, status_of(pbx)) == (reason, "available")
@@ -237,7 +238,7 @@ def test_status_of_an_unknown_crm_user_is_not_repeated(pbx, crm, crm_world, run_
 
 
 def test_unknown_uis_status_in_the_table_fails_with_its_name(change, tenant):
-    TransferRules.objects.update(status_busy="on_holiday")
+    publish_rules_for_all(status_busy="on_holiday")
     change("busy")
     command = Command.objects.get()
     assert command.reason == "UIS_REFUSED"

@@ -24,10 +24,12 @@ from django.utils import timezone
 from connector_project.core.encrypted_fields import EncryptedTextField
 from connector_project.core.secret_tokens import DigestField, digest
 from connector_project.core.sessions import SessionStore
-from tenants.models import Tenant, TransferRules
+from tenants.models import Tenant
+from tenants.rules import RecordingKind
 from tests import html_text
 from tests.conftest import CONTACT, IVAN, NUMBER
 from tests.fakes.retailcrm_marketplace import PartnerAccount
+from tests.rules import publish_rules_for_all
 from tests.users import create_user
 
 pytestmark = pytest.mark.one_database
@@ -75,7 +77,7 @@ def secrets(client, tenant, twin, pbx, crm, crm_world, notify, run_queue, settin
     """Play what hands out secrets, and return all of them, from what others got: browser, UIS, CRM, programs."""
     settings.RETAILCRM_MODULE_SECRET = "partner-secret-of-the-module"
     settings.MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"  # as messages too long for it
-    TransferRules.objects.update(recording_link=TransferRules.RecordingLink.OURS)
+    publish_rules_for_all(recording_link=RecordingKind.OURS)
     create_user("olga", "Operator")
     staff = Client()
     staff.post("/admin/login/", {"username": "olga", "password": PASSWORD})

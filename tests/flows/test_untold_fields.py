@@ -10,9 +10,10 @@ from django.utils import timezone
 
 from telephony import tasks as telephony_tasks
 from telephony.models import Call, CallLogEntry
-from tenants.models import Employee, TransferRules, VirtualNumber
+from tenants.models import Employee, VirtualNumber
 from tests import task_queue
 from tests.conftest import CONTACT, IVAN, NUMBER, PETR
+from tests.rules import publish_rules
 
 pytestmark = [pytest.mark.one_database, pytest.mark.sampled(2)]
 
@@ -140,16 +141,16 @@ def test_number_that_another_notification_tells_is_not_asked_for(notify, uis_wor
     ],
 )
 def test_list_is_asked_with_what_the_report_tells(notify, pbx, crm, wait, tenant, stranger, rules, name, expected):
-    tenant.rules.numbers.add(VirtualNumber.objects.get(tenant=tenant, number=NUMBER))
-    tenant.rules.employees.add(Employee.objects.get(tenant=tenant, uis_id=PETR))
-    TransferRules.objects.filter(tenant=tenant).update(**rules)
+    publish_rules(tenant, numbers=[VirtualNumber.objects.get(tenant=tenant, number=NUMBER)])
+    publish_rules(tenant, employees=[Employee.objects.get(tenant=tenant, uis_id=PETR)])
+    publish_rules(tenant, **rules)
     notify(without(ended_call(pbx).notification("lost_call"), name))
     wait()
     assert state() == expected
 
 
 def test_nobody_rang_is_told_by_an_empty_list(notify, uis_world, pbx, crm, tenant):
-    TransferRules.objects.filter(tenant=tenant).update(employee_filter="ONLY")
+    publish_rules(tenant, employee_filter="ONLY")
     call = ended_call(pbx, rings=[])
     uis_world.requests.clear()
     notify(call.notification("lost_call"))

@@ -13,9 +13,10 @@ from connector_project.operations.explain import explain
 from connector_project.operations.explain.data import MASKED
 from telephony import tasks
 from telephony.models import Call, CallLogEntry, Notification
-from tenants.models import Employee, TransferRules, VirtualNumber
+from tenants.models import Employee, VirtualNumber
 from tests import task_queue
 from tests.conftest import CONTACT, IVAN, NUMBER, PETR
+from tests.rules import publish_rules
 
 pytestmark = [pytest.mark.one_database, pytest.mark.sampled(2)]
 
@@ -79,7 +80,7 @@ def mail_of(session):
 def test_voice_mail_of_the_report_is_the_recording(
     tenant, pbx, crm, run_queue, stranger, communication_id, mails, kind
 ):
-    TransferRules.objects.filter(tenant=tenant).update(recording_link=kind)
+    publish_rules(tenant, recording_link=kind)
     began = timezone.now() - timedelta(minutes=30)
     missed = pbx.call(contact=CONTACT, number=NUMBER, rings=[IVAN], started_at=began)
     missed.voice_mails, missed.communication_id = mails, communication_id or missed.session_id
@@ -113,7 +114,7 @@ def test_setting_of_the_extension_is_stored_by_the_sync(tenant, pbx, run_queue, 
 def test_voice_mail_of_an_extension_is_linked_by_the_one_upload(
     tenant, notify, crm, leave, client, extension, stranger, kind
 ):
-    TransferRules.objects.filter(tenant=tenant).update(recording_link=kind)
+    publish_rules(tenant, recording_link=kind)
     session = leave()
     notify(told(session))
     (uploaded,) = crm.calls
@@ -180,14 +181,14 @@ def test_duration_that_is_not_told_is_no_voice_mail(notify, uis_world, crm, leav
 
 
 def test_nobody_asks_where_no_recordings_are_sent(tenant, notify, uis_world, crm, leave, extension):
-    TransferRules.objects.filter(tenant=tenant).update(send_recording=False)
+    publish_rules(tenant, send_recording=False)
     uis_world.requests.clear()
     notify(told(leave()))
     assert (len(crm.calls), uis_world.requests) == (1, [])
 
 
 def test_call_that_a_rule_skips_is_not_asked_for(tenant, notify, uis_world, crm, leave, extension):
-    TransferRules.objects.filter(tenant=tenant).update(upload_missed=False)
+    publish_rules(tenant, upload_missed=False)
     uis_world.requests.clear()
     notify(told(leave()))
     assert (Call.objects.get().skip_reason, uis_world.requests) == ("MISSED_OFF", [])

@@ -26,10 +26,11 @@ from crm.models import Command, Popup
 from telephony.calls import manual
 from telephony.models import AccessLogEntry, BulkAction, Call
 from telephony.reconciliation import compare
-from tenants import erased_numbers
-from tenants.models import AuditLogEntry, ErasureKey, Tenant, TotpDevice, TransferRules, User
+from tenants import contact_list, erased_numbers
+from tenants.models import AuditLogEntry, ErasureKey, Tenant, TotpDevice, User
 from tests import task_queue
 from tests.conftest import CONTACT, IVAN, NUMBER
+from tests.rules import current_rules, draft_of, publish_rules
 from tests.users import create_user
 
 pytestmark = pytest.mark.sql
@@ -209,16 +210,16 @@ def test_another_number_and_another_client_are_untouched(tenant, twin, erase, no
 def test_audit_log_has_only_a_token(tenant, erase):
     erase()
     entry = AuditLogEntry.objects.get(action="NUMBER_ERASED")
-    assert erased_numbers.is_token(entry.new)
+    assert contact_list.is_token(entry.new)
     assert CONTACT[-4:] not in f"{entry.old}{entry.object_repr}{entry.field}"
 
 
 def test_rule_goes_on_to_work_with_the_token(tenant, erase, notify, pbx, crm):
-    TransferRules.objects.filter(tenant=tenant).update(contact_filter="EXCEPT", contacts=f"8 999 000-00-01\n+{OTHER}")
+    publish_rules(tenant, contact_filter="EXCEPT", contacts=f"8 999 000-00-01\n+{OTHER}")
     erase()
-    rules = TransferRules.objects.get(tenant=tenant)
-    token, other = rules.contacts.splitlines()
-    assert (erased_numbers.is_token(token), other) == (True, f"+{OTHER}")
+    token, other = draft_of(tenant).contacts.splitlines()
+    assert (contact_list.is_token(token), other) == (True, f"+{OTHER}")
+    assert set(current_rules(tenant).contacts) == {token, OTHER}
     for contact in (CONTACT, OTHER, "79990000003"):
         notify(pbx.call(contact=contact, number=NUMBER, rings=[IVAN]).notification("lost_call"))
     assert [call["phone"] for call in crm.calls] == ["+79990000003"]
@@ -276,7 +277,7 @@ def test_late_notifications_and_the_report_bring_nothing_back(tenant, erase, not
 
 
 def tenant_now(tenant):
-    return Tenant.objects.select_related("uis", "crm", "rules").get(pk=tenant.pk)
+    return Tenant.objects.select_related("uis", "crm", "rule_version").get(pk=tenant.pk)
 
 
 def test_person_who_calls_again_is_a_new_contact(tenant, erase, notify, pbx, crm, later):

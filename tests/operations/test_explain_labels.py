@@ -7,7 +7,7 @@ import pytest
 
 from connector_project.operations.explain import labels
 from telephony.models import FailureReason
-from tenants.models import TransferRules
+from tenants.models import RuleDraft
 from tenants.transfer_rules import SkipReason
 
 SUPPORT = Path("docs/support.md").read_text(encoding="utf-8")
@@ -24,10 +24,10 @@ WITHOUT_A_RULE = {
 
 @pytest.mark.parametrize("reason", sorted(set(SkipReason) - WITHOUT_A_RULE))
 def test_skip_reason_names_its_setting(reason):
-    assert TransferRules._meta.get_field(labels._RULE_FIELDS[reason])
+    assert RuleDraft._meta.get_field(labels._RULE_FIELDS[reason])
 
 
-@pytest.mark.parametrize("code", sorted({*SkipReason.values, *FailureReason.values} - {""}))
+@pytest.mark.parametrize("code", sorted({*SkipReason, *FailureReason.values} - {""}))
 def test_code_is_in_the_documentation_for_support(code):
     assert re.search(rf"`{code}`", SUPPORT), "Add it to the table of codes in docs/support.md."
 

@@ -13,8 +13,8 @@ from django.utils import timezone, translation
 
 from connector_project.operations.alerts import incident_texts as texts
 from connector_project.operations.models import AlertDelivery, Incident
-from tenants import audit
-from tenants.models import AuditLogEntry, CrmConnection, Tenant, TransferRules, UisConnection
+from tenants import audit, rule_versions
+from tenants.models import AuditLogEntry, CrmConnection, Tenant, UisConnection
 from tests import html_text, task_queue
 from tests.fakes.alert_receiver import SECRET, URL
 from tests.users import create_user
@@ -54,7 +54,7 @@ def shop(noon, db):
     tenant = Tenant.objects.create(name="Daisy", slug="daisy", activated_at=NOON - timedelta(days=9))
     UisConnection.objects.create(tenant=tenant)
     CrmConnection.objects.create(tenant=tenant)
-    TransferRules.objects.create(tenant=tenant)
+    rule_versions.begin(tenant, {}, now=timezone.now())
     return tenant
 
 

@@ -10,10 +10,11 @@ from connector_project.operations.models import Incident
 from crm.models import Command, Popup
 from telephony.calls import manual
 from telephony.models import AccessLogEntry, BulkAction, Call, Notification
-from tenants.models import AuditLogEntry, CrmUser, Employee, TransferRules
+from tenants.models import AuditLogEntry, CrmUser, Employee
 from tests import filled_addresses as addresses
 from tests.conftest import IVAN, PETR
 from tests.populated import populate
+from tests.rules import publish_rules
 from tests.users import create_user
 
 pytestmark = pytest.mark.one_database
@@ -37,8 +38,7 @@ def everywhere(tenant, pbx, notify):
     Employee.objects.filter(tenant=tenant).update(full_name=NAME)
     CrmUser.objects.filter(tenant=tenant).update(name=NAME)
     ivan, petr = (Employee.objects.get(tenant=tenant, uis_id=uis_id) for uis_id in (IVAN, PETR))
-    rules = TransferRules.objects.get(tenant=tenant)
-    rules.employees.set([ivan])
+    publish_rules(tenant, employees=[ivan])
     populate(tenant, pbx, notify, by=olga)
     values = {"tenant": tenant, "employee": petr, "contact": SECRET, "session_id": 4_100}
     Popup.objects.create(**values, ringing_at=now, received_at=now, sent_at=now, detail=f"no card of {SECRET}")
@@ -137,7 +137,7 @@ def test_whole_numbers_in_the_rules_are_in_the_access_log(client, tenant):
     client.force_login(users["Operator"])
     client.get(url)
     assert not entries.exists()
-    TransferRules.objects.filter(tenant=tenant).update(contacts=f"{SECRET}\n7495123*")
+    publish_rules(tenant, contacts=f"{SECRET}\n7495123*")
     for user in users.values():
         client.force_login(user)
         assert (SECRET in client.get(url).content.decode()) is (user == users["Operator"])

@@ -22,7 +22,7 @@ from telephony import access_log
 from telephony.models import AccessLogEntry, BulkAction, Call, CallLogEntry, Notification, RecordingLink
 from telephony.reconciliation import compare, daily
 from tenants import audit, retention
-from tenants.models import ApiKey, AuditLogEntry, Tenant, TransferRules
+from tenants.models import ApiKey, AuditLogEntry, RuleDraft, Tenant
 from tests.conftest import CONTACT, IVAN, NUMBER
 from tests.users import create_user
 
@@ -263,7 +263,7 @@ def test_import_refuses_days_whose_calls_are_purged(tenant, client):
 def test_purged_calls_do_not_come_back(tenant, pbx, call, run_purge):
     """The upload window is longer than the term: the report still lists the call."""
     Tenant.objects.update(retention_calls_days=10, activated_at=timezone.now() - 100 * DAY)
-    at, fresh = timezone.now() - 11 * DAY, Tenant.objects.select_related("uis", "crm", "rules").get()
+    at, fresh = timezone.now() - 11 * DAY, Tenant.objects.select_related("uis", "crm", "rule_version").get()
     pbx.call(contact=CONTACT, number=NUMBER, started_at=at, rings=[IVAN])
     assert daily.active_since(fresh, now=timezone.now()) > at
     since, till = daily.period(fresh, now=timezone.now())
@@ -284,7 +284,7 @@ def test_nothing_of_customers_survives_the_client_in_the_audit_log(tenant, clien
     client.force_login(create_user("olga", "Operator"))
     now = timezone.now()
     audit.log(
-        tenant, AuditLogEntry.Action.CHANGED, now=now, target=TransferRules(tenant=tenant), field="contacts",
+        tenant, AuditLogEntry.Action.CHANGED, now=now, target=RuleDraft(tenant=tenant), field="contacts",
         old="", new="+79991112233",
     )  # fmt: skip
     audit.log(tenant, AuditLogEntry.Action.CALLS_SKIPPED, now=now, field="Anna Petrova asked", new=3)
@@ -301,7 +301,7 @@ def test_nothing_of_customers_survives_the_client_in_the_audit_log(tenant, clien
         assert part not in left
     kept = set(AuditLogEntry.objects.values_list("action", "object_repr", "field", "new", "tenant_name"))
     assert ("CALLS_SKIPPED", "", "", "3", "Ромашка") in kept
-    assert ("CHANGED", "transferrules", "contacts", "", "Ромашка") in kept
+    assert ("CHANGED", "ruledraft", "contacts", "", "Ромашка") in kept
 
 
 @override_settings(RETENTION_CALLS_DAYS=10)

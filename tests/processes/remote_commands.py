@@ -32,8 +32,10 @@ from telephony import task_names, tasks
 from telephony.models import BulkAction, Call, CallLogEntry, Notification
 from telephony.stats.rollup import CALLS
 from tenants import onboarding
-from tenants.models import AuditLogEntry, CrmConnection, RemoteList, Tenant, TransferRules, UisConnection
+from tenants.models import AuditLogEntry, CrmConnection, RemoteList, RuleDraft, RuleVersion, Tenant, UisConnection
+from tenants.rules import RecordingKind
 from tests.processes.foreign_entries import push_foreign_entries, queue_depths
+from tests.rules import publish_rules_for_all
 from tests.simulator.environment import SLUG
 
 CONCURRENT_ADDITIONS = 8
@@ -84,7 +86,7 @@ def sweep() -> None:
 
 def give_links(kind: str) -> None:
     """Let the CRM get this kind of recording links: "UIS" or "OURS"."""
-    TransferRules.objects.update(recording_link=TransferRules.RecordingLink[kind])
+    publish_rules_for_all(recording_link=RecordingKind[kind])
 
 
 def run(task: str) -> None:
@@ -205,7 +207,7 @@ def _add(client: int, token: str, crm_url: str, crm_key: str, number: str) -> st
 
 def add_copies(new: list[tuple[int, str, str, str]]) -> None:
     """Add activated clients by copying the rows of the first one, many at once."""
-    first = Tenant.objects.select_related("uis", "crm", "rules").get(slug=SLUG)
+    first = Tenant.objects.select_related("uis", "crm", "rule_version").get(slug=SLUG)
     tenants = Tenant.objects.bulk_create(
         _copy(first, name=f"Client {client}", slug=slug_of(client), activation_token=generate_token())
         for client, *_keys in new
@@ -219,7 +221,11 @@ def add_copies(new: list[tuple[int, str, str, str]]) -> None:
         _copy(first.crm, tenant=tenant, address=url, key=key, hook=generate_token(), client_id=generate_token(), **own)
         for tenant, (_client, _token, url, key) in zip(tenants, new, strict=True)
     )
-    TransferRules.objects.bulk_create(_copy(first.rules, tenant=tenant) for tenant in tenants)
+    versions = RuleVersion.objects.bulk_create(_copy(first.current_version, tenant=tenant) for tenant in tenants)
+    RuleDraft.objects.bulk_create(_copy(first.draft, tenant=one.tenant, based_on=one) for one in versions)
+    for version in versions:
+        version.tenant.rule_version = version
+    Tenant.objects.bulk_update(tenants, ["rule_version"])
     # They have no calls, so nothing is left to be counted.
     RollupZone.objects.bulk_create(
         RollupZone(rollup=rollup.name, tenant_id=tenant.pk, time_zone=tenant.time_zone)

@@ -22,8 +22,8 @@ POLL_SECONDS = 0.05
 MANAGE = "manage.py"
 # An operator would set this in the admin: the demonstration shows links that can be revoked.
 _OUR_LINKS = """
-from tenants.models import TransferRules
-TransferRules.objects.update(recording_link=TransferRules.RecordingLink.OURS)
+from tests.rules import publish_rules_for_all
+publish_rules_for_all(recording_link="OURS")
 """
 
 

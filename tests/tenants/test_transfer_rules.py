@@ -5,6 +5,7 @@ from itertools import product
 
 import pytest
 
+from tenants import rule_labels
 from tenants.transfer_rules import Filter, RuleInput, RuleSet, Selection, SkipReason
 
 ALL = (Filter.ALL, frozenset())
@@ -164,4 +165,4 @@ def test_popup_ignores_the_upload_switches():
 @pytest.mark.parametrize("reason", list(SkipReason))
 def test_reason_fits_its_column_and_has_a_label(reason):
     assert len(reason.value) <= 20
-    assert str(reason.label)
+    assert rule_labels.label(reason)

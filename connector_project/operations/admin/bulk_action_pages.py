@@ -22,7 +22,7 @@ from telephony.calls import filters
 from telephony.models import BulkAction, Call, Direction, FailureReason
 from telephony.models.daily_reconciliation import STATUS_CONDITIONS
 from telephony.webhooks import status
-from tenants import datetime_display
+from tenants import datetime_display, rule_labels
 from tenants.audit import Actor
 from tenants.models import Employee, Tenant
 from tenants.transfer_rules import SkipReason
@@ -186,7 +186,7 @@ def _describe_import(action: BulkAction, tenant: Tenant, *, now: datetime) -> di
         "to_upload": action.done - too_old - left_out - sum(rules.values()),
         "left_out": left_out,
         "too_old": too_old,
-        "skipped": [(SkipReason(rule).label, count) for rule, count in sorted(rules.items())],
+        "skipped": [(rule_labels.label(SkipReason(rule)), count) for rule, count in sorted(rules.items())],
         "sample": [_sample_line(tenant, call, now=now) for call in action.sample],
         "waiting": waiting,
         "failed": calls.filter(STATUS_CONDITIONS["failed"]).count(),
@@ -219,5 +219,5 @@ def _sample_line(tenant: Tenant, call: Mapping[str, str], *, now: datetime) -> s
     """Return a call that an import found as a line."""
     moment = datetime_display.format_short(tenant, datetime.fromisoformat(call["at"]), now=now)
     direction = dict(Direction.choices).get(call["direction"], "")
-    outcome = dict(SkipReason.choices).get(call["skip_reason"]) or gettext("to the CRM")
+    outcome = dict(rule_labels.skip_reasons()).get(call["skip_reason"]) or gettext("to the CRM")
     return f"{moment} · {direction} {call['contact']} · {outcome}"

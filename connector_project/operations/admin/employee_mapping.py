@@ -39,7 +39,7 @@ class MappingMixin(BaseAdmin):
     @page("<int:tenant_id>/employee-mapping/", name="tenants_tenant_employee_mapping")
     def mapping_view(self, request: HttpRequest, tenant_id: int) -> HttpResponse:
         """Show the mapping; on POST run an action and redirect back with a message."""
-        tenant = get_object_or_404(Tenant.objects.select_related("uis", "crm", "rules"), pk=tenant_id)
+        tenant = get_object_or_404(Tenant.objects.select_related("uis", "crm", "rule_version"), pk=tenant_id)
         can_act = request.user.has_perm("tenants.change_employee")
         if request.method != "POST":
             mapping = load_overview(tenant, timezone.now())

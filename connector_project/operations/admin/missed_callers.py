@@ -56,7 +56,7 @@ class MissedMixin(BaseAdmin):
     @page("<int:tenant_id>/missed-callers/", name="tenants_tenant_missed_callers", permission="telephony.view_call")
     def missed_view(self, request: HttpRequest, tenant_id: int) -> HttpResponse:
         """Show the board; log the access if the user sees full numbers."""
-        tenant = get_object_or_404(Tenant.objects.select_related("uis", "rules"), pk=tenant_id)
+        tenant = get_object_or_404(Tenant.objects.select_related("uis", "rule_version"), pk=tenant_id)
         return self._page(request, tenant=tenant, subtitle=str(tenant), **_board(request, tenant))
 
     def _page(self, request: HttpRequest, **context: Any) -> HttpResponse:

@@ -10,8 +10,8 @@ from django.utils.translation import gettext_lazy as _
 
 from connector_project.core.admin.base import BaseAdmin
 from connector_project.operations.admin.activation_link import link_message
-from tenants import audit
-from tenants.models import ACTIVATION_LINK_LIFETIME, Tenant, TransferRules
+from tenants import audit, rule_versions
+from tenants.models import ACTIVATION_LINK_LIFETIME, Tenant
 from tenants.new_tenant_form import NewTenantForm
 from tenants.onboarding import free_slug
 
@@ -33,8 +33,8 @@ class NewClientMixin(BaseAdmin):
             setattr(obj, name, value)
 
     def add_rules(self, request: HttpRequest, form: NewTenantForm) -> None:
-        rules = TransferRules.objects.create(tenant=form.instance, **form.beginning.rules)
-        audit.log_beginning(rules, by=request.user, now=timezone.now())
+        version = rule_versions.begin(form.instance, form.beginning.rules, by=request.user, now=timezone.now())
+        audit.log_beginning(version, by=request.user, now=timezone.now())
 
     def response_add(self, request: HttpRequest, obj: Tenant, post_url_continue: str | None = None) -> HttpResponse:
         """Show the client's activation link once."""

@@ -6,15 +6,15 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.http import HttpRequest
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from connector_project.core.admin.edit_formsets import EditFormSet
 from connector_project.core.admin.editing import EditAdmin
-from connector_project.operations.admin.rules_form import ConfirmedRulesForm
 from connector_project.operations.alerts import denials
 from crm.client_factory import takes_statuses
 from telephony import access_log
-from tenants import contact_list, permissions
+from tenants import contact_list, permissions, rule_versions
 from tenants.datetime_display import full_field
 from tenants.forms import (
     CrmForm,
@@ -22,7 +22,8 @@ from tenants.forms import (
     key_hint,
     status_choices,
 )
-from tenants.models import Connection, CrmConnection, Employee, Tenant, TransferRules, UisConnection, VirtualNumber
+from tenants.models import Connection, CrmConnection, Employee, RuleDraft, Tenant, UisConnection, VirtualNumber
+from tenants.rules import StatusSync
 from tenants.rules_form import RulesForm
 from tenants.status_labels import STATUS_FIELDS
 from tenants.virtual_number_forms import NumberForm, NumberFormSet
@@ -109,14 +110,14 @@ class CrmInline(ConnectionInline):
 
 
 class RulesInline(OnePerTenantInline):
-    model = TransferRules
-    form = ConfirmedRulesForm
+    model = RuleDraft
+    form = RulesForm
     fieldsets = (
         (_("Pop-ups"), {"fields": (("popup_incoming", "popup_outgoing"),)}),
         (_("Uploads"), {"fields": (("upload_answered", "upload_missed", "upload_outgoing", "upload_internal"),)}),
         (
             _("Number, employee and contact filters"),
-            {"fields": (*LISTS, "confirm_skipping")},
+            {"fields": LISTS},
         ),
         (_("Recordings"), {"fields": (("send_recording", "recording_wait_minutes"), RECORDING_LINK)}),
         (_("Call owner"), {"fields": (("owner", "missed_owner"),)}),
@@ -125,14 +126,13 @@ class RulesInline(OnePerTenantInline):
     readonly_fields = ("masked_contacts",)
 
     def get_fieldsets(self, request: HttpRequest, obj: Tenant | None = None) -> Any:
-        """Mask the list of contacts for users who may not see full numbers; a read-only page confirms nothing."""
+        """Mask the list of contacts for users who may not see full numbers."""
         may_see = permissions.can_see_full_numbers(request.user)
-        fieldsets = self.fieldsets if may_see else _replace(self.fieldsets, "contacts", "masked_contacts")
-        return fieldsets if self.has_change_permission(request, obj) else _without(fieldsets, "confirm_skipping")
+        return self.fieldsets if may_see else _replace(self.fieldsets, "contacts", "masked_contacts")
 
     @admin.display(description=_("these contacts"))
-    def masked_contacts(self, rules: TransferRules) -> str:
-        return permissions.masked_list(rules.contacts)
+    def masked_contacts(self, draft: RuleDraft) -> str:
+        return permissions.masked_list(draft.contacts)
 
     def get_formset(self, request: HttpRequest, obj: Tenant | None = None, **kwargs: Any) -> Any:
         """Offer only the numbers, employees and statuses of this tenant."""
@@ -141,7 +141,7 @@ class RulesInline(OnePerTenantInline):
         fields["numbers"].queryset = VirtualNumber.objects.filter(tenant=obj)
         fields["employees"].queryset = Employee.objects.filter(tenant=obj)
         if (crm := getattr(obj, "crm", None)) and not takes_statuses(crm):
-            _limit_status_sync(fields["status_sync"], stored=crm.tenant.rules.status_sync)
+            _limit_status_sync(fields["status_sync"], stored=crm.tenant.draft.status_sync)
         choices = status_choices(obj)
         for name in STATUS_FIELDS:
             fields[name] = forms.ChoiceField(choices=choices, label=fields[name].label, initial=fields[name].initial)
@@ -162,6 +162,9 @@ class PartsAdmin(EditAdmin):
 
     def save_formset(self, request: HttpRequest, form: Any, formset: Any, change: bool) -> None:
         super().save_formset(request, form, formset, change)
+        for one in formset.forms:
+            if isinstance(one, RulesForm) and one.has_changed():
+                rule_versions.note_edit(one.instance, by=request.user, now=timezone.now())
         if any(one.is_other_account for one in formset.forms if isinstance(one, CrmForm)):
             messages.warning(
                 request,
@@ -184,24 +187,19 @@ class NumberInline(admin.TabularInline[VirtualNumber, Tenant]):
 def log_contacts(request: HttpRequest, inlines: Any, *, now: datetime) -> None:
     """Log that the page of a client shows whole numbers of customers, if it does."""
     rows = [form.instance for inline in inlines for form in inline.formset.forms]
-    for rules in (row for row in rows if isinstance(row, TransferRules)):
-        count = len(contact_list.split(rules.contacts))
+    for draft in (row for row in rows if isinstance(row, RuleDraft)):
+        count = len(contact_list.split(draft.contacts))
         if count and permissions.can_see_full_numbers(request.user):
             address = request.META.get("REMOTE_ADDR", "")
             user: Any = request.user  # staff only
-            access_log.log_contacts(rules.tenant, count, by=user, address=address, now=now)
+            access_log.log_contacts(draft.tenant, count, by=user, address=address, now=now)
 
 
 def _limit_status_sync(field: Any, *, stored: str) -> None:
     """Offer no way of status sync that version 4 of the CRM's API lacks; a stored one stays until it is changed."""
-    impossible = {TransferRules.StatusSync.BOTH} - {stored}
+    impossible = {StatusSync.BOTH} - {stored}
     field.choices = [choice for choice in field.choices if choice[0] not in impossible]
     field.help_text = _("The CRM is used by API version 4, which takes no statuses: they come from the CRM only.")
-
-
-def _without(fieldsets: Any, name: str) -> Any:
-    """Return the fieldsets without a field."""
-    return [(title, group | {"fields": [one for one in group["fields"] if one != name]}) for title, group in fieldsets]
 
 
 def _replace(fieldsets: Any, old: str, new: str) -> Any:

@@ -23,6 +23,7 @@ from connector_project.operations.admin.employee_mapping import MappingMixin
 from connector_project.operations.admin.missed_callers import MissedMixin
 from connector_project.operations.admin.new_client import NewClientMixin
 from connector_project.operations.admin.new_clients import NewClientsMixin
+from connector_project.operations.admin.rule_pages import RulePagesMixin, draft_banner
 from connector_project.operations.admin.statistics import StatisticsMixin
 from connector_project.operations.admin.tenant_action import TenantAction
 from connector_project.operations.admin.tenant_actions import TENANT_ACTIONS
@@ -60,6 +61,7 @@ class TenantAdmin(
     NewClientMixin,
     NewClientsMixin,
     BulkRuleChangeMixin,
+    RulePagesMixin,
     MappingMixin,
     StatisticsMixin,
     MissedMixin,
@@ -104,7 +106,7 @@ class TenantAdmin(
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Tenant]:
-        clients = Tenant.objects.select_related("uis", "crm", "check_run", "activation")
+        clients = Tenant.objects.select_related("uis", "crm", "rule_version", "check_run", "activation")
         return tenant_status.with_status(clients)
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
@@ -152,6 +154,7 @@ class TenantAdmin(
             may_act = self.has_change_permission(request, tenant)
             now = timezone.now()
             context["panel"] = tenant_panel.build_panel(tenant, reader=request.user, may_act=may_act, now=now)
+            context["banner"] = draft_banner(tenant)
             tenant_inlines.log_contacts(request, context["inline_admin_formsets"], now=now)
         return super().render_change_form(request, context, *args, **kwargs)
 
@@ -229,7 +232,7 @@ class ActionNotAllowed(Exception):
 
 
 def _load_allowed(action: TenantAction, pk: int, *, version: str | None = None) -> Tenant:
-    rows = Tenant.objects.select_related("uis", "crm", "rules", "check_run", "activation")
+    rows = Tenant.objects.select_related("uis", "crm", "rule_version", "check_run", "activation")
     tenant = get_object_or_404(rows, pk=pk)
     if refusal := action.refusal(tenant, timezone.now()):
         raise ActionNotAllowed(str(refusal))

@@ -138,7 +138,7 @@ def _not_told(clients: Sequence[int], *, now: datetime) -> Iterator[tuple[int, l
     same = {"tenant": OuterRef("tenant"), "session_id": OuterRef("session_id")}
     calls = Call.objects.filter(
         tenant__in=clients,
-        tenant__rules__popup_incoming="ON_RING",
+        tenant__rule_version__rules__popup_incoming="ON_RING",
         started_at__gte=day,
         started_at__lt=now - SETTLED_AFTER,
         started_at__gt=F("tenant__activated_at"),

@@ -14,8 +14,8 @@ from crm import call_records
 from telephony.calls import outcomes
 from telephony.calls.filters import HAS_RECORDING, CallFilterSet
 from telephony.models import Call
+from tenants import rule_labels
 from tenants.models import Employee
-from tenants.transfer_rules import SkipReason
 
 
 class CallResourceFilterSet(ResourceFilterSet, CallFilterSet):
@@ -23,7 +23,7 @@ class CallResourceFilterSet(ResourceFilterSet, CallFilterSet):
 
     q = tenant__id__exact = day = status = recording = pks = None  # type: ignore[assignment]
     outcome = ConditionFilter({name: (name, condition) for name, condition in outcomes.OUTCOMES.items()})
-    rule = ChoiceFilter("skip_reason", choices=SkipReason.choices)
+    rule = ChoiceFilter("skip_reason", choices=rule_labels.skip_reasons())
 
 
 class Person(Row):
@@ -47,7 +47,10 @@ class CallRow(Row):
     number = serializers.SerializerMethodField()
     outcome = serializers.ChoiceField([*outcomes.OUTCOMES, ""])
     employee = Person(allow_null=True)
-    rule = serializers.ChoiceField([*SkipReason.choices, ("", "")], source="skip_reason")
+    rule = serializers.ChoiceField([*rule_labels.skip_reasons(), ("", "")], source="skip_reason")
+    rule_version = serializers.IntegerField(
+        source="rule_version.number", help_text=_("Of the client's rules, by which the call was decided last.")
+    )
     has_recording = serializers.BooleanField()
 
     class Meta:
@@ -55,7 +58,7 @@ class CallRow(Row):
         fields = (
             *("id", "tenant", "session_id", "external_id", "origin", "started_at", "ended_at", "direction"),
             *("is_internal", "contact", "number", "outcome", "result", "talk_seconds", "wait_seconds", "employee"),
-            *("crm_user_id", "state", "rule", "reason", "failed_at", "next_attempt_at", "uploaded_at"),
+            *("crm_user_id", "state", "rule", "rule_version", "reason", "failed_at", "next_attempt_at", "uploaded_at"),
             "has_recording",
         )
 
@@ -72,8 +75,8 @@ class CallRow(Row):
 class Calls(Resource):
     summary = _("Calls, newest first, with their result and upload status.")
     queryset: Any = (
-        Call.objects.select_related("tenant", "employee")
-        .defer("uis_snapshot", "recording_url")
+        Call.objects.select_related("tenant", "employee", "rule_version")
+        .defer("uis_snapshot", "recording_url", "rule_version__rules")
         .annotate(outcome=outcomes.OUTCOME, has_recording=HAS_RECORDING)
         .order_by("-started_at", "-id")
     )

@@ -63,10 +63,17 @@ def _erased_snapshot(before: str, number: Number) -> str:
         return erase_text(before, number)
 
 
-_SPECIAL: Mapping[tuple[str, str], Callable[[str, Number], str]] = {
+def _erased_rules(before: dict[str, Any], number: Number) -> dict[str, Any]:
+    """Return the rules with the token in place of the number: the list goes on to recognise it."""
+    lists = {name: {erase_list(entry, number) for entry in before[name]} for name in ("numbers", "contacts")}
+    return before | {name: sorted(entries) for name, entries in lists.items()}
+
+
+_SPECIAL: Mapping[tuple[str, str], Callable[[Any, Number], Any]] = {
     ("sessions.Session", "session_data"): _erased_session,
     ("telephony.Call", "uis_snapshot"): _erased_snapshot,
-    ("tenants.TransferRules", "contacts"): erase_list,
+    ("tenants.RuleDraft", "contacts"): erase_list,
+    ("tenants.RuleVersion", "rules"): _erased_rules,
     # Encrypted, and deleted when the erasure is done.
     ("operations.Erasure", "number"): lambda before, _number: before,
 }

@@ -19,6 +19,7 @@ from telephony.uis.types import Event
 from telephony.webhooks import unreadable
 from tenants import permissions
 from tenants.models import Employee
+from tenants.rules import POPUP_FIELDS, PopupChoice
 from tenants.transfer_rules import SkipReason
 
 Reason = Notification.Reason
@@ -68,7 +69,10 @@ def redactor_for(user: Any) -> Redactor:
 
 @dataclass(frozen=True, kw_only=True)
 class CallData:
-    """All that is known about one call. `call` is loaded with its client (both connections, rules) and employee."""
+    """All that is known about one call.
+
+    `call` is loaded with its client (both connections, rules), version and employee.
+    """
 
     call: Call
     notifications: Sequence[Notification]
@@ -90,19 +94,21 @@ class CallData:
         notifications = list(Notification.objects.filter(**of_call).order_by("received_at", "pk"))
         snapshot = load(call.uis_snapshot)
         is_skipped = call.state == Call.State.SKIPPED
-        rules, is_by_rule = call.tenant.rules, is_skipped and call.skip_reason not in NOT_BY_RULE
+        is_by_rule = is_skipped and call.skip_reason not in NOT_BY_RULE
         return cls(
             call=call,
             notifications=notifications,
             log_entries=list(call.history.all()),
-            popups=list(Popup.objects.filter(**of_call).select_related("employee").order_by("ringing_at", "pk")),
+            popups=list(
+                Popup.objects.filter(**of_call).select_related("employee", "rule_version").order_by("ringing_at", "pk")
+            ),
             requests=_requests(call),
             uis_snapshot=snapshot,
             employees=_employees_of(call, notifications, snapshot),
             unreadable=_unreadable(call),
             click_to_call=_click_to_call(call),
             setting=labels.rule_setting(call) if is_skipped else "",
-            is_rule_changed=is_by_rule and call.skipping_rule(rules.rule_set(), now=now) is None,
+            is_rule_changed=is_by_rule and call.skipping_rule(call.tenant.rule_set, now=now) is None,
             redactor=redactor.on(call.contact),
             now=now,
         )
@@ -150,9 +156,9 @@ class CallData:
         return [one for one in answers if one.employee_uis_id not in rung and self._opens_on_ring(one)]
 
     def _opens_on_ring(self, stored: Notification) -> bool:
-        employee, rules = self.employees.get(stored.employee_uis_id or 0), self.call.tenant.rules
-        of_client = getattr(rules, rules.POPUP_FIELDS.get(self.call.direction, "popup_incoming"))
-        return employee is not None and (employee.popup or of_client) == rules.Popup.ON_RING
+        employee, rules = self.employees.get(stored.employee_uis_id or 0), self.call.rule_version.value
+        of_client = getattr(rules, POPUP_FIELDS.get(self.call.direction, "popup_incoming"))
+        return employee is not None and (employee.popup or of_client) == PopupChoice.ON_RING
 
     def name(self, uis_id: int | None) -> str:
         """Return an employee's name; "" for None."""

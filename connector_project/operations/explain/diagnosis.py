@@ -216,7 +216,7 @@ def _popups(data: CallData) -> Iterator[Diagnosis]:
             message = _("No pop-up for %(person)s: %(reason)s.")
             reason = data.redactor.text(labels.reason(stored)).rstrip(".")
             params = {"person": data.rung_person(stored), "reason": reason}
-            code = stored.detail if stored.reason == Reason.RULE else stored.reason
+            code = stored.suppressed_by[0] or stored.reason
             yield Diagnosis(code, message % params, responsible=_POPUP_RESPONSIBLE.get(stored.reason, ""))
     for stored in data.answers_without_ring:
         message = _("No pop-up for %(person)s: UIS told that they answered, but not that their phone rang.")

@@ -9,8 +9,9 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from connector_project.core.check_results import Text
 from telephony.models import Call, Notification, Step
-from tenants import contact_list
-from tenants.models import Tenant, TransferRules
+from tenants import rule_differences, rule_labels
+from tenants.models import RuleDraft, Tenant
+from tenants.rules import RecordingKind
 from tenants.transfer_rules import Filter, SkipReason
 
 _RULE_FIELDS: Mapping[str, str] = {
@@ -96,8 +97,16 @@ def reason(stored: Notification) -> str:
     """Return why a notification was dropped, with its detail."""
     label = str(stored.get_reason_display())
     if stored.reason == Notification.Reason.RULE:
-        return f"{label}: {SkipReason(stored.detail).label}" if stored.detail in SkipReason.values else label
+        rule, number = stored.suppressed_by
+        return (
+            f"{label}: {rule_labels.label(SkipReason(rule))}{of_version(number)}" if rule in set(SkipReason) else label
+        )
     return f"{label} ({stored.detail})" if stored.detail else label
+
+
+def of_version(number: object) -> str:
+    """Return which version of the rules decided, as an addition to its rule; "" if that is not known."""
+    return " " + _("(version %(number)s of the rules)") % {"number": number} if number else ""
 
 
 def sentence(text: object) -> str:
@@ -123,7 +132,7 @@ def filled(*parts: tuple[str, object]) -> list[tuple[str, str]]:
 
 def sent_link(kind: object) -> str:
     """Return which recording link an upload had, by its entry of the call log."""
-    return str(TransferRules.RecordingLink(kind).label) if isinstance(kind, str) and kind else _("no")
+    return str(rule_labels.label(RecordingKind(kind))) if isinstance(kind, str) and kind else _("no")
 
 
 def finish_reason(code: str) -> str:
@@ -133,12 +142,15 @@ def finish_reason(code: str) -> str:
 
 
 def rule_setting(call: Call) -> str:
-    """Return the setting and value of the rule that skipped a call; "" where there is none. One query at most."""
+    """Return the setting of the rule that skipped a call, in the version that decided; "" where there is none.
+
+    One query at most.
+    """
     if call.skip_reason == SkipReason.EXPIRED:
         label, value = _label(Tenant, "upload_window_days"), str(call.tenant.upload_window_days)
     elif field := _RULE_FIELDS.get(call.skip_reason):
-        label, value = _label(TransferRules, field), _value_text(field, getattr(call.tenant.rules, field))
-        value += _members(call)
+        label, value = _label(RuleDraft, field), _value_text(field, getattr(call.rule_version.value, field))
+        value += _members(call) + of_version(call.rule_version.number)
     else:
         return ""
     return _("Setting “%(label)s”: %(value)s.") % {"label": capfirst(label), "value": value}
@@ -146,7 +158,7 @@ def rule_setting(call: Call) -> str:
 
 def named_rule(field: str, value: object) -> str:
     """Return a rule's label with a value, as in “owner of a missed call”: no owner."""
-    return f"“{_label(TransferRules, field)}”: {_value_text(field, value)}"
+    return f"“{_label(RuleDraft, field)}”: {_value_text(field, value)}"
 
 
 def _value_text(field: str, value: object) -> str:
@@ -154,19 +166,18 @@ def _value_text(field: str, value: object) -> str:
         return _("yes") if value else _("no")
     if value is None:
         return "–"
-    return str(dict(TransferRules._meta.get_field(field).flatchoices).get(value, value))  # type: ignore[union-attr]
+    return str(dict(RuleDraft._meta.get_field(field).flatchoices).get(value, value))  # type: ignore[union-attr]
 
 
 def _members(call: Call) -> str:
     """Return the entries of the filter that skipped the call; of customers' numbers only the count."""
-    rules, members = call.tenant.rules, ""
+    rules, members = call.rule_version.value, ""
     if call.skip_reason == SkipReason.CONTACT and rules.contact_filter != Filter.ALL:
-        count = len(contact_list.split(rules.contacts))
+        count = len(rules.contacts)
         members = ngettext("%(count)d number", "%(count)d numbers", count) % {"count": count}
-    elif call.skip_reason == SkipReason.NUMBER:
-        members = ", ".join(map(str, rules.numbers.all()))
-    elif call.skip_reason == SkipReason.EMPLOYEE:
-        members = ", ".join(map(str, rules.employees.all()))
+    elif name := {SkipReason.NUMBER: "numbers", SkipReason.EMPLOYEE: "employees"}.get(SkipReason(call.skip_reason)):
+        people = rule_differences.names_of(call.tenant, rules)
+        members = ", ".join(rule_differences.entries(name, rules, people=people, sees_numbers=False))
     return f" ({members})" if members else ""
 
 

@@ -66,6 +66,7 @@ class PopupTiming:
     received_at: datetime
     sent_at: datetime | None = None
     accepted_at: datetime | None = None
+    rule_version: int | None = None  # None: there was no pop-up
 
     @cached_property
     def ms(self) -> Mapping[str, int | None]:

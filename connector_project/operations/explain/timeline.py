@@ -40,6 +40,7 @@ def popup_timings(data: CallData) -> list[PopupTiming]:
             received_at=popup.received_at,
             sent_at=popup.sent_at,
             accepted_at=popup.accepted_at,
+            rule_version=popup.rule_version.number,
         )
         for popup in data.popups
     ]
@@ -156,6 +157,7 @@ def _popup_sent(data: CallData, popup: Popup) -> TimelineEntry:
         parts=labels.filled(
             (_("extension"), popup.code),
             (_("CRM user"), popup.crm_user_id),
+            (_("version of the rules"), popup.rule_version.number),
             (_("unknown to the CRM"), ", ".join(map(str, popup.unknown))),
             (_("detail"), data.redactor.text(popup.detail)),
         ),
@@ -181,7 +183,7 @@ def _log_entry(data: CallData, entry: CallLogEntry) -> TimelineEntry:
         message=" ".join(labels.sentence(text) for text in (message, entry.get_reason_display(), detail) if text),
         ms=entry.duration_ms,
         took_by=SYSTEMS[_TAKEN_BY.get(Step(entry.step), "connector")],
-        parts=_sent_fields(data, entry) if entry.step == Step.UPLOAD and entry.details else (),
+        parts=_sent_fields(data, entry) if entry.step == Step.UPLOAD and "known" in entry.details else (),
         is_fault=bool(entry.reason) and entry.reason not in _WAITS,
     )
 
@@ -192,7 +194,7 @@ def _step_text(entry: CallLogEntry) -> str:
         return _("events merged with what was known")
     if entry.details.get("unconfirmed") and not entry.reason:
         return _("sent to the CRM: its answer is not known")
-    if entry.step == Step.UPLOAD and not entry.reason and entry.details:
+    if entry.step == Step.UPLOAD and not entry.reason and "known" in entry.details:
         return _("sent to the CRM: already there") if entry.details.get("known") else _("sent to the CRM: accepted")
     return str(entry.get_step_display())
 
@@ -211,6 +213,7 @@ def _sent_fields(data: CallData, entry: CallLogEntry) -> list[tuple[str, str]]:
         (_("CRM user"), details.get("user")),
         (_("store"), details.get("site")),
         (_("recording link"), labels.sent_link(details.get("link"))),
+        (_("version of the rules"), details.get("version")),
     )
 
 
@@ -230,8 +233,11 @@ def _decision(data: CallData, entry: CallLogEntry) -> str:
         message = _("Decided by a rule: %(rule)s.") % {"rule": call.get_skip_reason_display()}
         return f"{message} {data.setting}" if data.setting else ""
     field = "missed_owner" if call.is_missed else "owner"
-    rule = labels.named_rule(field, entry.details.get(field) or getattr(call.tenant.rules, field))
+    rule = labels.named_rule(field, entry.details.get(field) or getattr(call.rule_version.value, field))
     person = data.person(call.employee) or _("nobody")
     if call.crm_user_id:
         person = _("the CRM's user %(user)s") % {"user": call.crm_user_id}
-    return _("No rule skips it. Owner: %(person)s, by the rule %(rule)s.") % {"person": person, "rule": rule}
+    return _("No rule skips it. Owner: %(person)s, by the rule %(rule)s.") % {
+        "person": person,
+        "rule": rule + labels.of_version(entry.details.get("version") or call.rule_version.number),
+    }

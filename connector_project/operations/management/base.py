@@ -39,7 +39,7 @@ class JsonCommand(BaseCommand):
 
     def tenant(self, slug: str) -> Tenant:
         """Return the client with this short name; exit with code 2 if there is none."""
-        tenant = Tenant.objects.select_related("uis", "crm", "rules").filter(slug=slug).first()
+        tenant = Tenant.objects.select_related("uis", "crm", "rule_version").filter(slug=slug).first()
         if tenant is None:
             self.usage_error(f"There is no client with the short name “{slug}”.")
         return tenant

@@ -132,12 +132,12 @@ def _create(line: Line, *, by: Any, now: datetime) -> Tenant:
         crm_url=row["crm_address"],
         begins_with=rule_presets.begin_with(row["rules"], by),
     )
-    tenant = onboarding.create_tenant(new, now=now)
+    tenant = onboarding.create_tenant(new, by=by, now=now)
     visibility.add_tenant(by, tenant)
     for name in ("name", "slug", "language", "time_zone"):
         added = AuditLogEntry.Action.ADDED
         audit.log(tenant, added, by=by, now=now, target=tenant, field=name, new=getattr(tenant, name))
     if tenant.crm.address:
         audit.log(tenant, added, by=by, now=now, target=tenant.crm, field="address", new=tenant.crm.address)
-    audit.log_beginning(tenant.rules, by=by, now=now)
+    audit.log_beginning(tenant.current_version, by=by, now=now)
     return tenant

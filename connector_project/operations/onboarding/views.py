@@ -60,7 +60,7 @@ def _act(request: HttpRequest, tenant: Tenant) -> HttpResponse:
 
 
 def _find(token: str) -> Tenant | None:
-    return Tenant.objects.by_activation_token(token).select_related("uis", "crm", "rules").first()
+    return Tenant.objects.by_activation_token(token).select_related("uis", "crm", "rule_version").first()
 
 
 def _lock(tenant: Tenant) -> Tenant:

@@ -22,10 +22,11 @@ from telephony import bulk_actions, task_names
 from telephony.models import BulkAction, Call, FailureReason, Notification
 from telephony.models import State as CallState
 from telephony.webhooks import receive
-from tenants.models import Employee, TransferRules
+from tenants.models import Employee
 from tests.conftest import CONTACT, IVAN, NUMBER
 from tests.fakes.alert_receiver import SECRET, URL
 from tests.flows.liveness.simulation import Killed, World
+from tests.rules import publish_rules
 
 Create = Callable[[World], Callable[[], bool]]
 
@@ -111,7 +112,7 @@ def voice_mail(world: World) -> Callable[[], bool]:
 
 
 def resolving_owner(world: World) -> Callable[[], bool]:
-    TransferRules.objects.filter(tenant=world.tenant).update(missed_owner="RESPONSIBLE")
+    publish_rules(world.tenant, missed_owner="RESPONSIBLE")
     store(world, missed(world), "lost_call")
     world.work_on(task_names.PROCESS_NOTIFICATION, task_names.EVALUATE)
     return _call(Call.State.RESOLVING_OWNER)

@@ -35,6 +35,7 @@ class Command(JsonCommand):
             self.print_json(
                 session=session,
                 state=call.state,
+                rule_version=call.rule_version.number,
                 **asdict(found.diagnosis),
                 warnings=[asdict(warning) for warning in found.warnings],
                 timeline=[_timeline_entry(entry) for entry in found.timeline],
@@ -73,6 +74,7 @@ def _popup(popup: PopupTiming) -> dict[str, Any]:
         "accepted": _iso(popup.accepted_at),
         "ms": {**popup.ms, "total": popup.total_ms},
         "slow": popup.slow,
+        "rule_version": popup.rule_version,
     }
 
 

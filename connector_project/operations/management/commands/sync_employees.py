@@ -21,7 +21,7 @@ class Command(JsonCommand):
         parser.add_argument("--tenant", default="", help="the short name; default: all active clients")
 
     def handle(self, *_args: Any, **options: Any) -> None:
-        live = Tenant.objects.live().select_related("uis", "crm", "rules")
+        live = Tenant.objects.live().select_related("uis", "crm", "rule_version")
         errors = [
             error
             for tenant in ([self.tenant(options["tenant"])] if options["tenant"] else live)
