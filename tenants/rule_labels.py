@@ -95,6 +95,6 @@ def status_syncs() -> Choices:
     return _choices(STATUS_SYNCS)
 
 
-def label(code: StrEnum) -> str:
-    """Return what a code means, in the active language."""
-    return str(next(labels[code] for labels in LABELS if type(code) is type(next(iter(labels)))))
+def label(code: StrEnum) -> Text:
+    """Return what a code means."""
+    return next(labels[code] for labels in LABELS if type(code) is type(next(iter(labels))))

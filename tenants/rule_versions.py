@@ -9,6 +9,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_lazy as _
 
+from connector_project.core.redaction import redact
 from connector_project.core.transactions import atomic
 from tenants import audit, rule_checks, rule_differences
 from tenants.audit import Actor
@@ -52,7 +53,7 @@ def is_drafting(draft: RuleDraft, tenant: Tenant) -> bool:
 
 @atomic
 def publish(tenant_id: int, *, seen: str, why: str, by: Actor, now: datetime) -> RuleVersion:
-    """Publish the draft that a page has shown (`seen`, its stamp) as the next version.
+    """Publish the draft that a page has shown (`seen`, its stamp) as the next version, and say why.
 
     Raises ValidationError with a sentence if it is not that draft, is not based on the current version, differs in
     nothing, or would let nothing pass; then nothing has changed.
@@ -146,7 +147,7 @@ def _log(tenant: Tenant, before: RuleVersion, version: RuleVersion, *, by: Actor
     common: dict[str, Any] = {"now": now, "by": by, "target": version}
     people = rule_differences.names_of(tenant, before.value, version.value)
     entries = [
-        audit.build_entry(tenant, Action.RULES_PUBLISHED, **common, old=before.number, new=version.why),
+        audit.build_entry(tenant, Action.RULES_PUBLISHED, **common, old=before.number, new=redact(version.why)),
     ]
     for name in (one.name for one in rule_differences.compare(before.value, version.value, people=people)):
         old, new = (_logged(name, one.value, people) for one in (before, version))

@@ -102,6 +102,7 @@ _BY_NAME: dict[tuple[str, str], Callable[[], Iterable[object]]] = {
     ("admin:tenants_tenant_action", "name"): lambda: [
         name for name, action in tenant_actions.TENANT_ACTIONS.items() if not action.page
     ],
+    ("admin:tenants_tenant_rules_roll_back", "number"): lambda: [1],
     ("admin:telephony_call_recording", "name"): lambda: call_recording.ACTIONS,
     ("admin:operations_incident_action", "name"): lambda: incident_actions.ACTIONS,
     ("admin:telephony_bulkaction_preview", "kind"): lambda: ["RETRY", "SKIP", "REPROCESS"],

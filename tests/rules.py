@@ -5,6 +5,7 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
+from tenants import rule_versions
 from tenants.models import RuleDraft, RuleVersion, Tenant
 from tenants.rules import dumps
 
@@ -47,3 +48,9 @@ def draft_of(tenant: Tenant) -> RuleDraft:
 def current_rules(tenant: Tenant) -> Any:
     """Return the rules of a client that decide now, as stored."""
     return Tenant.objects.select_related("rule_version").get(pk=tenant.pk).rules
+
+
+def begin_rules(tenant: Tenant) -> Tenant:
+    """Give a client that a test has made of a bare row version 1 of their rules, the defaults."""
+    rule_versions.begin(tenant, {}, now=timezone.now())
+    return tenant

@@ -19,7 +19,7 @@ OPERATOR_ACTIONS = (
     "erase_number",
     *("add_tenant", "change_tenant", "delete_tenant", "add_apikey", "change_apikey"),
     *("add_uisconnection", "change_uisconnection", "add_crmconnection", "change_crmconnection"),
-    *("add_transferrules", "change_transferrules", "change_employee"),
+    *("add_ruledraft", "change_ruledraft", "change_employee"),
     *("add_virtualnumber", "change_virtualnumber", "delete_virtualnumber"),
     *("change_recordinglink", "change_alertdelivery", "change_incident"),
 )

@@ -66,6 +66,7 @@ class Operator:
         page.locator("select[name=rule]").select_option(rule)
         page.locator("#content [type=submit]").first.click()
         page.locator("[name=value]").select_option(value)
+        page.locator("[name=why]").fill("as the client asked")
         page.locator("#content [type=submit]").first.click()
         self.person.take_screenshot("operator-rule")
         page.locator("#content [name=confirm]").click()

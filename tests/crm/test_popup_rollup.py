@@ -13,6 +13,7 @@ from crm import tasks
 from crm.models import DailyPopups, DailyPopupsOfAll, Popup, PopupDelta
 from crm.popup_rollup import POPUPS
 from tenants.models import Employee, Tenant
+from tests.rules import begin_rules
 
 NOW = datetime(2026, 3, 31, 22, 40, tzinfo=UTC)
 ZONES = ("Europe/Moscow", "Europe/Berlin", "Asia/Kolkata")
@@ -53,7 +54,7 @@ class Edits:
         self.sessions = iter(range(1, 10_000))
         self.people = []
         for zone in ZONES:
-            tenant = Tenant.objects.create(name=zone, slug=zone.replace("/", "-").lower(), time_zone=zone)
+            tenant = begin_rules(Tenant.objects.create(name=zone, slug=zone.replace("/", "-").lower(), time_zone=zone))
             self.people.append(Employee.objects.create(tenant=tenant, uis_id=1, full_name="Person"))
 
     def apply(self, edit, number, minutes):

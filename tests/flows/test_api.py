@@ -21,6 +21,7 @@ from tenants import api_keys
 from tenants.models import ApiKey, AuditLogEntry, Employee, Tenant, User
 from tests import html_text
 from tests.conftest import CONTACT, IVAN, NUMBER
+from tests.rules import begin_rules
 from tests.users import create_user
 
 NOON = datetime(2026, 3, 10, 9, 0, tzinfo=UTC)
@@ -70,7 +71,7 @@ def _url(path):
 
 
 def create_tenant(name, slug, zone):
-    tenant = Tenant.objects.create(name=name, slug=slug, time_zone=zone, activated_at=NOON)
+    tenant = begin_rules(Tenant.objects.create(name=name, slug=slug, time_zone=zone, activated_at=NOON))
     person = Employee.objects.create(tenant=tenant, uis_id=IVAN, full_name=f"Иван {slug}", extension="101")
     DailyReconciliation.objects.create(
         tenant=tenant, day=date(2026, 3, 10), uis_calls=3, uploaded=2, waiting=1, counted_at=NOON
@@ -137,6 +138,7 @@ def test_call_has_codes_and_times_in_the_tenants_time_zone(read, shop):
         "crm_user_id": None,
         "state": "UPLOADED",
         "rule": "",
+        "rule_version": 1,
         "reason": "",
         "failed_at": None,
         "next_attempt_at": None,

@@ -22,7 +22,7 @@ from tenants.models import AuditLogEntry, Employee, Tenant, UisConnection, User
 from tenants.transfer_rules import SkipReason
 from tests import html_text, task_queue
 from tests.conftest import CONTACT, IVAN, NUMBER, PETR
-from tests.rules import publish_rules_for_all
+from tests.rules import begin_rules, publish_rules_for_all
 from tests.users import create_user
 
 MOSCOW = ZoneInfo("Europe/Moscow")
@@ -577,14 +577,18 @@ def add_import(owner, state):
 
 
 def test_large_import_of_one_tenant_leaves_workers_to_others(tenant, stranger, clock):
-    for owner in [tenant, stranger, *(Tenant.objects.create(name=name, slug=name) for name in ("third", "fourth"))]:
+    for owner in [
+        tenant,
+        stranger,
+        *(begin_rules(Tenant.objects.create(name=name, slug=name)) for name in ("third", "fourth")),
+    ]:
         add_import(owner, "RUNNING")
     claimed = [BulkAction.objects.claim_next(now=NOON) for _worker in range(3)]
     assert [row and row.tenant for row in claimed] == [tenant, stranger, None]
 
 
 def test_imports_do_not_delay_other_bulk_actions(tenant, stranger, clock):
-    for owner in (tenant, stranger, Tenant.objects.create(name="third", slug="third")):
+    for owner in (tenant, stranger, begin_rules(Tenant.objects.create(name="third", slug="third"))):
         add_import(owner, "RUNNING")
     retry = BulkAction(kind="RETRY", cursor_end=1, requested_at=NOON)
     retry.restart(BulkAction.State.RUNNING, now=NOON)

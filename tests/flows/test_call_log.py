@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils import timezone, translation
 
 from telephony.models import Call, FailureReason, Result, State
-from tenants import rule_labels
+from tenants import rule_labels, rule_versions
 from tenants.models import Employee, Tenant, VirtualNumber
 from tenants.transfer_rules import SkipReason
 from tests.conftest import CONTACT, IVAN, NUMBER, PETR
@@ -104,6 +104,7 @@ def test_call_is_found_by_its_employee(client, add, typed):
 
 def test_number_that_is_also_a_contact_elsewhere_finds_both_calls(client, add, db):
     other = Tenant.objects.create(name="Other", slug="other")
+    rule_versions.begin(other, {}, now=timezone.now())
     called, elsewhere = add(), add(tenant=other, contact=NUMBER, number="74950000099")
     assert set(found(client, q=NUMBER)) == {called.session_id, elsewhere.session_id}
 

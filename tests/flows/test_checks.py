@@ -138,7 +138,7 @@ def _break(setup, event, old, new):
 
 def _v4_only(setup):
     """Two-way status sync was chosen before the account lost version 5."""
-    change(setup.tenant.rules, status_sync=StatusSync.BOTH)
+    publish_rules(setup.tenant, status_sync=StatusSync.BOTH)
     setup.crm.serves_v5 = False
     _crm(setup, served_version="v4")
     integration_module.register(
@@ -195,7 +195,7 @@ WRONG_SETTINGS = {
     "CRM_SCOPE_TELEPHONY_WRITE": lambda setup: setup.crm.scopes.discard("telephony_write"),
     "CRM_SCOPE_USER_READ": lambda setup: setup.crm.scopes.discard("user_read"),
     "CRM_SCOPE_USER_WRITE": lambda setup: (
-        change(setup.tenant.rules, status_sync=StatusSync.BOTH),
+        publish_rules(setup.tenant, status_sync=StatusSync.BOTH),
         setup.crm.scopes.discard("user_write"),
     ),
     "CRM_STORES": lambda setup: _crm(setup, site="closed-shop"),
@@ -420,13 +420,13 @@ def test_calls_of_another_telephony_a_week_ago_fail_no_check(setup):
 
 
 def test_missing_status_right_fails_no_check_without_status_sync(setup):
-    change(setup.tenant.rules, status_sync=StatusSync.OFF)
+    publish_rules(setup.tenant, status_sync=StatusSync.OFF)
     setup.pbx.permissions.discard("employees: update")
     assert failed_checks(setup.tenant) == {}
 
 
 def test_missing_events_of_disabled_features_fail_no_check(setup):
-    change(setup.tenant.rules, popup_outgoing=PopupChoice.OFF, send_recording=False)
+    publish_rules(setup.tenant, popup_outgoing=PopupChoice.OFF, send_recording=False)
     _remove_event(setup, "outgoing")
     _remove_event(setup, "recorded")
     assert failed_checks(setup.tenant) == {}

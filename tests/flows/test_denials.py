@@ -387,7 +387,7 @@ def test_module_that_could_not_be_switched_off_again_is_switched_off_by_the_prob
 
 
 def test_hanging_crm_is_asked_for_one_of_ten_owners(clock, tenant, crm, crm_world, pbx, notify):
-    publish_rules(tenant, missed_owner="CRM_MANAGER")
+    publish_rules(tenant, missed_owner="RESPONSIBLE")
     crm_world.break_down("timeout", path_part="telephony/manager")
     now = timezone.now()
     for number in range(10):

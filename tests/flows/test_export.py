@@ -20,6 +20,7 @@ from connector_project.operations.admin import export as button
 from telephony.models import Call
 from tenants.models import AuditLogEntry, Employee, Tenant, User
 from tests.conftest import CONTACT, IVAN, NUMBER
+from tests.rules import begin_rules
 from tests.users import create_user
 
 NOON = datetime(2026, 3, 10, 9, 0, tzinfo=UTC)
@@ -228,7 +229,7 @@ def test_export_needs_a_post_and_permission(uploaded_call, client, db):
     ],
 )
 def test_formula_in_a_name_is_escaped(log_in, name):
-    tenant = Tenant.objects.create(name="Ромашка", slug="romashka")
+    tenant = begin_rules(Tenant.objects.create(name="Ромашка", slug="romashka"))
     employee = Employee.objects.create(tenant=tenant, uis_id=IVAN, full_name=name)
     Call.objects.create(
         tenant=tenant, session_id=1, employee=employee, started_at=NOON, ended_at=NOON, retry_window_started_at=NOON

@@ -87,10 +87,10 @@ def test_client_takes_over_rules_and_settings_only(client, operator, model, pbx,
         "ALL",
         "ALL",
         "ALL",
-        "",
+        (),
     )
     assert (new.uis.access_token, new.crm.key, new.crm.address, new.uis.account_id) == ("", "", "", "")
-    assert not rules.numbers.exists()
+    assert not rules.numbers
     assert not new.employees.exists()
     assert new.activation_token != model.activation_token
     assert not Notification.objects.filter(tenant=new).exists()

@@ -204,7 +204,7 @@ def test_page_that_does_not_say_what_it_showed_is_refused_once(open_page, object
     assert getattr(rows.get(), name) == typed
 
 
-@pytest.mark.parametrize("row", ["tenants.crmconnection", "tenants.transferrules", "tenants.virtualnumber"])
+@pytest.mark.parametrize("row", ["tenants.crmconnection", "tenants.ruledraft", "tenants.virtualnumber"])
 def test_part_that_does_not_say_what_it_showed_is_refused(open_page, tenant, row):
     form, send = open_page(url_of(tenant))
     opened = {name: prints for name, prints in json.loads(form["_opened"]).items() if not name.startswith(f"{row}.")}

@@ -48,7 +48,7 @@ def skipped_by():
     """Return the rule that each of the two was skipped by."""
     ring = Notification.objects.get(event__in=[Event.WAITING, Event.OUTGOING])
     assert ring.reason == "RULE"
-    return {ring.detail, Call.objects.get().skip_reason}
+    return {ring.suppressed_by[0], Call.objects.get().skip_reason}
 
 
 COLLEAGUES = [IVANS_MOBILE, IVANS_LOGIN, LONG_LOGIN, "101", OTHER_NUMBER, NUMBER]

@@ -581,7 +581,7 @@ def test_support_cannot_change_keys_or_rules(client, support, tenant):
 def test_contact_filter_is_masked_for_support(client, support, tenant, stranger, admin_client):
     publish_rules(tenant, contact_filter="EXCEPT", contacts="+7 999 000-00-01\n3725123456")
     old = "+7 999 000-00-02"
-    audit.log(tenant, "CHANGED", now=timezone.now(), target=tenant.rules, field="contacts", old=old, new=f"+{CONTACT}")
+    audit.log(tenant, "CHANGED", now=timezone.now(), target=tenant.draft, field="contacts", old=old, new=f"+{CONTACT}")
     url = reverse("admin:tenants_tenant_change", args=[tenant.pk])
     for page_url in (url, reverse("admin:tenants_auditlogentry_changelist")):
         text = html_text.text(client.get(page_url))

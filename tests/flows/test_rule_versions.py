@@ -1,6 +1,7 @@
 """Every pop-up, call and change of status holds the version of the rules that decided it."""
 
 import json
+import threading
 from datetime import timedelta
 from io import StringIO
 
@@ -17,7 +18,7 @@ from telephony.models import Call, CallLogEntry, Notification
 from tenants import rule_versions
 from tenants.models import AuditLogEntry, Employee, ImmutableVersion, RuleDraft, RuleVersion, Tenant, VirtualNumber
 from tenants.rules import Rules, dumps
-from tests import task_queue
+from tests import needs, task_queue
 from tests.conftest import CONTACT, IVAN, NUMBER
 from tests.rules import current_rules, draft_of, publish_rules
 
@@ -312,3 +313,39 @@ def test_roll_back_of_an_outdated_page_is_refused(tenant):
         rule_versions.roll_back(tenant.pk, 1, seen=2, why="back", by=None, now=timezone.now())
     with pytest.raises(RuleVersion.DoesNotExist):
         rule_versions.roll_back(tenant.pk, 9, seen=3, why="back", by=None, now=timezone.now())
+
+
+# --- at the same time
+
+
+@needs.two_connections
+@pytest.mark.django_db(transaction=True)
+def test_two_operators_at_once_publish_one_version(tenant, draft):
+    seen, outcomes, together = draft(upload_missed=False), [], threading.Barrier(2)
+
+    def run():
+        together.wait()
+        try:
+            outcomes.append(publish(tenant, seen).number)
+        except ValidationError as exc:
+            outcomes.extend(exc.messages)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=run) for _operator in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(map(str, outcomes)) == sorted(map(str, [2, rule_versions.MOVED_ON]))
+    assert RuleVersion.objects.filter(tenant=tenant).count() == 2
+
+
+def test_publishing_breaks_off_whole(tenant, draft, monkeypatch):
+    """A fault at the last write leaves neither a version nor a pointer."""
+    seen = draft(upload_missed=False)
+    monkeypatch.setattr(rule_versions, "_rebase", lambda *_args: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        publish(tenant, seen)
+    assert (current_rules(tenant), RuleVersion.objects.filter(tenant=tenant).count()) == (Rules(), 1)
+    assert not AuditLogEntry.objects.filter(action="RULES_PUBLISHED").exists()

@@ -21,6 +21,7 @@ from telephony import tasks as telephony_tasks
 from telephony.models import Call, CallDelta, DailyCalls, DailyEmployeeCalls, DailyReconciliation
 from tenants.models import Employee, Tenant, User
 from tests.conftest import CONTACT, IVAN, NUMBER
+from tests.rules import begin_rules
 
 # Summer time began on 29 March in Berlin, and on 8 March in New York; Kolkata is half an hour off.
 NOW = datetime(2026, 3, 31, 22, 40, tzinfo=UTC)
@@ -97,7 +98,9 @@ def _cells(line):
 
 
 def create_tenant(zone, people=0):
-    tenant = Tenant.objects.create(name=zone, slug=zone.replace("/", "-").lower(), time_zone=zone, activated_at=NOW)
+    tenant = begin_rules(
+        Tenant.objects.create(name=zone, slug=zone.replace("/", "-").lower(), time_zone=zone, activated_at=NOW)
+    )
     for number in range(people):
         Employee.objects.create(tenant=tenant, uis_id=number, full_name=f"Person {number}", extension=str(100 + number))
     return tenant

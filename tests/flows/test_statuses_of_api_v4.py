@@ -13,7 +13,7 @@ from telephony import tasks
 from tenants.models import AuditLogEntry, CrmConnection, Tenant
 from tests import html_text, tenant_factory
 from tests.conftest import IVAN, NUMBER
-from tests.rules import publish_rules
+from tests.rules import draft_of, publish_rules
 from tests.users import create_user
 
 pytestmark = pytest.mark.one_database
@@ -140,7 +140,7 @@ def test_form_does_not_offer_two_way_sync(operator, v4):
     assert offered(page, "draft-0-status_sync") == ["OFF", "CRM_TO_UIS"]
     form = html_text.fields(page.content.decode()) | {"draft-0-status_sync": "BOTH"}
     assert operator.post(url, form).status_code == 200
-    assert load(v4).rules.status_sync == "CRM_TO_UIS"
+    assert draft_of(v4).status_sync == "CRM_TO_UIS"
 
 
 def test_form_keeps_a_stored_choice_until_it_is_changed(operator, v4):
@@ -148,7 +148,7 @@ def test_form_keeps_a_stored_choice_until_it_is_changed(operator, v4):
     url = reverse("admin:tenants_tenant_change", args=[v4.pk])
     form = html_text.fields(operator.get(url).content.decode())
     assert operator.post(url, form | {"draft-0-recording_wait_minutes": "11"}).status_code == 302
-    assert load(v4).rules.status_sync == "BOTH"
+    assert draft_of(v4).status_sync == "BOTH"
     form = html_text.fields(operator.get(url).content.decode())
     assert operator.post(url, form | {"draft-0-status_sync": "OFF"}).status_code == 302
     assert offered(operator.get(url), "draft-0-status_sync") == ["OFF", "CRM_TO_UIS"]
@@ -162,18 +162,18 @@ def test_form_of_version_5_offers_all(operator, tenant):
 def test_bulk_change_leaves_out_who_cannot(operator, v4, twin_pbx, twin_crm):
     twin = tenant_factory.activated("Чужой", "stranger", pbx=twin_pbx, crm=twin_crm, default_number=NUMBER)
     pks = f"{v4.pk},{twin.pk}"
-    form = {"clients": pks, "rule": "status_sync", "value": "BOTH"}
+    form = {"clients": pks, "rule": "status_sync", "value": "BOTH", "why": "a reason"}
     preview = operator.post(RULE, form, headers=ENGLISH)
     assert "1 of the selected clients cannot have this value" in html_text.text(preview)
-    assert [line["client"] for line in preview.context["lines"]] == ["Чужой"]
+    assert [line.client for line in preview.context["lines"]] == ["Чужой"]
     shown = html_text.fields(preview.content.decode()) | {"confirm": "yes"}
     assert operator.post(RULE, shown).status_code == 302
     assert (load(v4).rules.status_sync, load(twin).rules.status_sync) == ("CRM_TO_UIS", "BOTH")
-    assert list(AuditLogEntry.objects.filter(field="status_sync").values_list("tenant", flat=True)) == [twin.pk]
+    assert list(AuditLogEntry.objects.filter(field="status_sync").values_list("tenant", flat=True)) == [twin.pk] * 2
 
 
 def test_bulk_change_of_those_who_cannot_offers_it_not(operator, v4):
-    form = {"clients": str(v4.pk), "rule": "status_sync"}
+    form = {"clients": str(v4.pk), "rule": "status_sync", "why": "a reason"}
     assert offered(operator.post(RULE, form), "value") == ["OFF", "CRM_TO_UIS"]
     page = operator.post(RULE, form | {"value": "BOTH"}, headers=ENGLISH)
     assert (page.context["is_vain"], page.context["refusing"]) == (True, 1)
@@ -184,7 +184,7 @@ def test_bulk_change_of_those_who_cannot_offers_it_not(operator, v4):
 
 
 def test_bulk_change_to_another_value_is_open_to_all(operator, v4):
-    form = {"clients": str(v4.pk), "rule": "status_sync", "value": "OFF"}
+    form = {"clients": str(v4.pk), "rule": "status_sync", "value": "OFF", "why": "a reason"}
     preview = operator.post(RULE, form)
     shown = html_text.fields(preview.content.decode()) | {"confirm": "yes"}
     assert operator.post(RULE, shown).status_code == 302

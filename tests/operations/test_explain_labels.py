@@ -27,7 +27,7 @@ def test_skip_reason_names_its_setting(reason):
     assert RuleDraft._meta.get_field(labels._RULE_FIELDS[reason])
 
 
-@pytest.mark.parametrize("code", sorted({*SkipReason.values, *FailureReason.values} - {""}))
+@pytest.mark.parametrize("code", sorted({*SkipReason, *FailureReason.values} - {""}))
 def test_code_is_in_the_documentation_for_support(code):
     assert re.search(rf"`{code}`", SUPPORT), "Add it to the table of codes in docs/support.md."
 

@@ -17,6 +17,7 @@ from tenants import audit, rule_versions
 from tenants.models import AuditLogEntry, CrmConnection, Tenant, UisConnection
 from tests import html_text, task_queue
 from tests.fakes.alert_receiver import SECRET, URL
+from tests.rules import begin_rules
 from tests.users import create_user
 
 pytestmark = pytest.mark.sql
@@ -166,7 +167,7 @@ def test_list_query_count_does_not_grow(client, operator, several):
 
     few = count_queries()
     for number in range(45):
-        tenant = Tenant.objects.create(name=f"shop-{number}", slug=f"shop-{number}")
+        tenant = begin_rules(Tenant.objects.create(name=f"shop-{number}", slug=f"shop-{number}"))
         row = incident(tenant, "NO_EVENTS", "NO_EVENTS", by="hours", since=None)
         Incident.objects.filter(pk=row.pk).update(acknowledged_by=operator)
     assert count_queries() == few

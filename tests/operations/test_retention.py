@@ -301,7 +301,7 @@ def test_nothing_of_customers_survives_the_client_in_the_audit_log(tenant, clien
         assert part not in left
     kept = set(AuditLogEntry.objects.values_list("action", "object_repr", "field", "new", "tenant_name"))
     assert ("CALLS_SKIPPED", "", "", "3", "Ромашка") in kept
-    assert ("CHANGED", "transferrules", "contacts", "", "Ромашка") in kept
+    assert ("CHANGED", "ruledraft", "contacts", "", "Ромашка") in kept
 
 
 @override_settings(RETENTION_CALLS_DAYS=10)

@@ -20,6 +20,7 @@ from connector_project.operations.tenant_status import TenantStatus
 from telephony.models import Call, Notification
 from tenants.access_errors import AccessError
 from tenants.models import CheckRun, CrmConnection, Tenant, UisConnection
+from tests.rules import begin_rules
 
 pytestmark = pytest.mark.sql
 
@@ -113,6 +114,7 @@ def write(case, number, now):
         activated_at=None if case.activated_ago is None else now - case.activated_ago,
         activation_expires_at=now,
     )
+    begin_rules(tenant)
     UisConnection.objects.create(tenant=tenant, denied_at=now if case.denied == "uis" else None)
     CrmConnection.objects.create(tenant=tenant, denied_at=now if case.denied == "crm" else None)
     if case.failing:

@@ -26,7 +26,8 @@ from connector_project.operations.api.urls import router
 from telephony import bulk_action_rows
 from telephony.models import BulkAction, Call
 from tenants import api_keys
-from tenants.models import Tenant, User
+from tenants.models import RuleVersion, Tenant, User
+from tenants.rules import Rules, dumps
 from tenants.visibility import SHARED
 
 OURS = {"tenants", "telephony", "crm", "operations"}
@@ -43,7 +44,13 @@ VALUES: dict[str, dict[str, Any]] = {
     },
     "telephony.notification": {"outcome": "UNREADABLE", "reason": "NOT_JSON"},
     "telephony.bulkaction": {"kind": "RETRY", "tenant": None, "filters": {}},
-    "tenants.tenant": {"activated_at": timezone.now(), "time_zone": "Europe/Moscow", "language": "ru"},
+    "tenants.tenant": {
+        "activated_at": timezone.now(),
+        "time_zone": "Europe/Moscow",
+        "language": "ru",
+        "rule_version": None,
+    },
+    "tenants.ruleversion": {"rules": dumps(Rules()), "number": 1},
     "tenants.user": {"is_staff": True, "sees_all_tenants": False},
     "operations.incident": {"kind": "NO_EVENTS"},
     "django_q.success": {"success": True, "func": "tasks", "args": (), "kwargs": {}},
@@ -55,6 +62,7 @@ NAMES: dict[tuple[str, str], Any] = {
     ("operations_incident_action", "name"): incident_actions.ACTIONS,
     ("telephony_call_recording", "name"): call_recording.ACTIONS,
     ("telephony_call_play", "number"): [0],
+    ("tenants_tenant_rules_roll_back", "number"): [1],
     ("telephony_call_export", "kind"): export.MOST,
     ("telephony_bulkaction_step", "name"): bulk_actions.STEPS,
     ("telephony_bulkaction_preview", "kind"): bulk_action_rows.ROW_ACTIONS,
@@ -76,6 +84,7 @@ class Rows:
             if model._meta.label_lower not in SHARED:
                 self.row(model)
         self.tenant: Any = self.made[Tenant]
+        Tenant.objects.filter(pk=self.tenant.pk).update(rule_version=self.made[RuleVersion])
         self.made[User].visible_tenants.add(self.tenant)
         self.made[BulkAction].tenants.add(self.tenant)
 
@@ -83,7 +92,7 @@ class Rows:
         if model not in self.made:
             given = VALUES.get(model._meta.label_lower, {})
             fields = [field for field in model._meta.concrete_fields if not isinstance(field, models.AutoField)]
-            values = {field.name: given.get(field.name, self._value(field)) for field in fields}
+            values = {field.name: given[field.name] if field.name in given else self._value(field) for field in fields}
             self.made[model] = model._default_manager.create(**values)
         return self.made[model]
 

@@ -8,6 +8,7 @@ from telephony import stats
 from telephony.models import Call, CallDelta, DailyCalls, DailyEmployeeCalls
 from telephony.stats.rollup import CALLS
 from tenants.models import Employee, Tenant
+from tests.rules import begin_rules
 
 NOW = datetime(2026, 3, 31, 22, 40, tzinfo=UTC)
 KINDS = (
@@ -96,7 +97,7 @@ def count_as_shown(tenant):
 
 
 def create_tenant(number, zone="Europe/Moscow"):
-    tenant = Tenant.objects.create(name=f"Shop {number}", slug=f"shop-{number}", time_zone=zone)
+    tenant = begin_rules(Tenant.objects.create(name=f"Shop {number}", slug=f"shop-{number}", time_zone=zone))
     for uis_id in range(2):
         Employee.objects.create(tenant=tenant, uis_id=uis_id, full_name=f"Person {uis_id}")
     return tenant

@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from connector_project.core.admin.base import BaseAdmin, page
 from connector_project.core.untrusted_input import parse_id
 from connector_project.operations import rule_publishing
+from connector_project.operations.explain.data import redactor_for
 from tenants import permissions, rule_versions
 from tenants.datetime_display import format_short
 from tenants.models import RuleVersion, Tenant
@@ -44,8 +45,14 @@ class RulePagesMixin(BaseAdmin):
         """List the versions; with `from` and `to` the differences of two of them."""
         tenant, now = _load(tenant_id), timezone.now()
         rows = RuleVersion.objects.filter(tenant=tenant).select_related("published_by")[:VERSIONS_SHOWN]
+        redacted = redactor_for(request.user).text
         versions = [
-            {"number": row.number, "at": format_short(tenant, row.published_at, now=now), "version": row}
+            {
+                "number": row.number,
+                "at": format_short(tenant, row.published_at, now=now),
+                "by": row.published_by,
+                "why": redacted(row.why),
+            }
             for row in rows
         ]
         context: dict[str, Any] = {"versions": versions, "compared": _compared(request, tenant)}
@@ -145,12 +152,14 @@ class RulePagesMixin(BaseAdmin):
 def draft_banner(tenant: Tenant) -> dict[str, Any]:
     """Return what the page of a client says of their draft."""
     draft = tenant.draft
+    draft.tenant = tenant
+    if not (is_stale := draft.based_on_id != tenant.rule_version_id):
+        draft.based_on = tenant.current_version
     return {
         "number": tenant.current_version.number,
         "differs": rule_versions.is_drafting(draft, tenant),
-        "is_stale": draft.based_on_id != tenant.rule_version_id,
+        "is_stale": is_stale,
         "edited_by": draft.edited_by,
-        "seen": rule_versions.stamp(draft),
     }
 
 

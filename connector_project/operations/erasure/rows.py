@@ -64,10 +64,15 @@ def _erased_snapshot(before: str, number: Number) -> str:
 
 
 def _erased_rules(before: dict[str, Any], number: Number) -> dict[str, Any]:
-    """Return the rules with the token in place of the number: the list goes on to recognise it."""
-    lists = {name: {erase_list(entry, number) for entry in before[name]} for name in ("numbers", "contacts")}
-    rest = {"field_map": erase_json(before["field_map"], number)}
-    return before | rest | {name: sorted(entries) for name, entries in lists.items()}
+    """Return the rules with the token in place of the number: the list goes on to recognise it.
+
+    UIS ids are no numbers of people, whatever their digits.
+    """
+    lists = {name: {erase_list(entry, number) for entry in before.get(name, ())} for name in ("numbers", "contacts")}
+    kept = {name: sorted(entries) for name, entries in lists.items() if name in before}
+    kept |= {name: value for name, value in before.items() if name == "employees"}
+    rest: dict[str, Any] = erase_json({name: value for name, value in before.items() if name not in kept}, number)
+    return rest | kept
 
 
 _SPECIAL: Mapping[tuple[str, str], Callable[[Any, Number], Any]] = {

@@ -132,7 +132,7 @@ def filled(*parts: tuple[str, object]) -> list[tuple[str, str]]:
 
 def sent_link(kind: object) -> str:
     """Return which recording link an upload had, by its entry of the call log."""
-    return rule_labels.label(RecordingKind(kind)) if isinstance(kind, str) and kind else _("no")
+    return str(rule_labels.label(RecordingKind(kind))) if isinstance(kind, str) and kind else _("no")
 
 
 def finish_reason(code: str) -> str:

@@ -23,14 +23,14 @@ def find_missing(data: CallData) -> Iterator[Diagnosis]:
             yield _late_recording(data)
     elif call.is_answered:
         yield _without_link(data)
-    elif call.is_missed and call.recording_url and call.tenant.rules.send_recording and not has_link:
+    elif call.is_missed and call.recording_url and call.rule_version.value.send_recording and not has_link:
         message = _("UIS had the voice mail only after the upload, so the CRM has no link: play it here.")
         yield Diagnosis("VOICE_MAIL_LATE", message, responsible=Responsible.UIS)
 
 
 def _without_link(data: CallData) -> Diagnosis:
     call, person = data.call, data.call.employee
-    if not call.tenant.rules.send_recording:
+    if not call.rule_version.value.send_recording:
         return Diagnosis("RECORDING_NOT_PASSED", _("By the rules, the recording link is not sent."))
     if call.recording_url:
         message = _("UIS had a recording only after the upload, without a link: play it here.")

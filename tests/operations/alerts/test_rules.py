@@ -12,6 +12,7 @@ from connector_project.operations.alerts.rules import RULES
 from connector_project.operations.models import Incident
 from telephony.models import Call, DailyReconciliation, Notification
 from tenants.models import CrmConnection, Tenant, UisConnection
+from tests.rules import begin_rules
 
 NOW = timezone.now()
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -22,7 +23,7 @@ def tenant(db):
     """A tenant without problems, with workers for both queues."""
     for name in workers.QUEUES:
         WorkerHeartbeat.objects.create(name=name, queue=name, last_seen_at=NOW)
-    tenant = Tenant.objects.create(name="Daisy", slug="daisy", activated_at=NOW - MINUTE)
+    tenant = begin_rules(Tenant.objects.create(name="Daisy", slug="daisy", activated_at=NOW - MINUTE))
     UisConnection.objects.create(tenant=tenant)
     CrmConnection.objects.create(tenant=tenant)
     return tenant
