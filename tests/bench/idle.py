@@ -15,8 +15,6 @@ PORT = 18480
 VARIANT = "PostgreSQL + Redis"
 CLIENTS = 1000
 SETTLING_SECONDS, SECONDS = 15.0, 75.0
-FIRST_RUNS_SECONDS = 400.0
-EXTRA_WORKERS = ("worker-2", "worker-3", "worker-4")
 # Begun together, before the time that is measured.
 ROUNDS = (
     *("telephony.reconcile_all", "telephony.sync_all", "telephony.close_all", "telephony.follow_up_recordings_all"),
@@ -30,18 +28,7 @@ def measure() -> list[Figure]:
     installation = Installation(PORT, is_shipped=True, variant="redis", clients=CLIENTS)
     try:
         installation.set_up()
-        installation.add_idle_clients(CLIENTS)
-        for name in EXTRA_WORKERS:  # each first link waits for the CRM's rate limit
-            installation.start_worker(name)
-        installation.ask("begin_hourly_work")
-        installation.wait_for(
-            lambda: not installation.ask("count_unlinked"),
-            "the first synchronisation of all clients",
-            interval=1.0,
-            timeout=FIRST_RUNS_SECONDS,
-        )
-        for name in EXTRA_WORKERS:
-            installation.kill(name)
+        installation.add_copies(CLIENTS)
         for task in ROUNDS:
             installation.ask("run", task)
         time.sleep(SETTLING_SECONDS)

@@ -171,11 +171,17 @@ class Installation(Environment):
             self.order("connect", client=tenant.client, hook=hook)
         self.added = max(self.added, count)
 
-    def add_idle_clients(self, count: int) -> None:
-        """Add copies of the first client, with accounts of their own that nobody asked yet, until there are `count`."""
+    def add_copies(self, count: int) -> list[str]:
+        """Add copies of the first client, activated and linked, with accounts of their own, until there are `count`.
+
+        Return the webhook URLs of all.
+        """
         tenants = create_tenants(self.clients).vendors.tenants[self.added : count]
-        self.ask("add_copies", [[tenant.client, *self._keys(tenant)[:3]] for tenant in tenants])
+        copies = self.ask("add_copies", [[tenant.client, *self._keys(tenant)[:3]] for tenant in tenants])
+        modules = [[tenant.client, *copied] for tenant, copied in zip(tenants, copies, strict=True)]
+        self.order("copy", copies=modules)
         self.added = max(self.added, count)
+        return [self.hook(), *(hook for hook, _own in copies)]
 
     def until(
         self, condition: Callable[[dict[str, Any]], object], description: str, *, timeout: float = TIMEOUT_SECONDS

@@ -1,5 +1,6 @@
 """The control interface: scripts and tests drive the simulator with JSON."""
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -42,6 +43,19 @@ def connect(tenant: SimulatedTenant, params: Params) -> dict[str, Any]:
     return {"done": True}
 
 
+def copy_connection(tenant: SimulatedTenant, params: Params) -> dict[str, Any]:
+    """{"copies": [[client, hook URL, {text: other text}], …]}: this client's module for others, with own secrets."""
+    with tenant.lock:
+        modules = json.dumps(tenant.crm_account.modules)
+        for client, hook, own in params.get("copies", []):
+            other = find_tenant(tenant, {"client": client})
+            text = modules
+            for name, value in own.items():
+                text = text.replace(name, value)
+            other.hook, other.crm_account.modules = str(hook), json.loads(text)
+    return {"done": True}
+
+
 def set_template(tenant: SimulatedTenant, params: Params) -> dict[str, Any]:
     """{"event": "waiting", "address": URL, "body": template}: one HTTP notification, as entered in UIS."""
     event, address = str(params.get("event", "")), str(params.get("address", ""))
@@ -68,6 +82,7 @@ def clear(tenant: SimulatedTenant, _params: Params) -> dict[str, Any]:
 
 COMMANDS: dict[str, Callable[[SimulatedTenant, Params], dict[str, Any]]] = {
     "connect": connect,
+    "copy": copy_connection,
     "type": set_template,
     "play": scenarios.play,
     "traffic": traffic.play,
