@@ -12,7 +12,7 @@ from connector_project.core.task_queue import drop_expired
 from telephony import bulk_actions, client_factory, task_names
 from telephony.calls import fetch_legs, pipeline, sweep
 from telephony.models import Call
-from telephony.reconciliation import daily, runs
+from telephony.reconciliation import daily, runs, shared_runs
 from telephony.recordings import follow_up
 from telephony.staff import status_polling, sync
 from telephony.stats.rollup import CALLS
@@ -75,10 +75,8 @@ def sync_employees(*tenant_ids: int) -> None:
 def reconcile_calls(*tenant_ids: int) -> None:
     """Find the calls of these tenants that no webhook reported."""
 
-    def compare(tenant: Tenant) -> None:
-        runs.compare_next(tenant, runs.Kind.RECENT, now=timezone.now())
-
-    _run_for_each(task_names.RECONCILE_CALLS, tenant_ids, compare)
+    with shared_runs.sharing(tenant_ids, now=timezone.now()) as shared:
+        _run_for_each(task_names.RECONCILE_CALLS, tenant_ids, shared.compare, give_back=shared.release)
 
 
 def close_days(tenant_id: int) -> None:
@@ -183,10 +181,16 @@ _TENANTS: CompiledSelect[Tenant] = CompiledSelect(
 )
 
 
-def _run_for_each(task: str, tenant_ids: Sequence[int], request: Callable[[Tenant], object]) -> None:
+def _run_for_each(
+    task: str,
+    tenant_ids: Sequence[int],
+    request: Callable[[Tenant], object],
+    *,
+    give_back: Callable[[], object] = lambda: None,
+) -> None:
     """Run a task that tenants share, who are read together: they are asked for within seconds, or in another task."""
     tenants = {tenant.pk: tenant for tenant in _TENANTS.fetch(pks=tenant_ids)}
-    periodic_work.for_each(task, tenant_ids, lambda pk: _run(tenants[pk], request))
+    periodic_work.for_each(task, tenant_ids, lambda pk: _run(tenants[pk], request), give_back=give_back)
 
 
 def _run_for_tenant(tenant_id: int, request: Callable[[Tenant], object], *, is_probe: bool = False) -> None:

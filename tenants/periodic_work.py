@@ -82,11 +82,17 @@ def go_on(works: Iterable[PeriodicWork], *, now: datetime) -> None:
             room -= _queue(by_task[task], current, at_most=room, now=now)
 
 
-def for_each(task: str, tenant_ids: Sequence[int], run: Callable[[int], object]) -> None:
+def for_each(
+    task: str,
+    tenant_ids: Sequence[int],
+    run: Callable[[int], object],
+    *,
+    give_back: Callable[[], object] = lambda: None,
+) -> None:
     """Run a task that clients share, for one after the other.
 
     After so long that others should have the worker, those who are left get tasks of their own, and so does the client
-    for whom it raised.
+    for whom it raised. Before that, what this task has claimed for them is given back.
     """
     started_at = time.monotonic()
     for number, tenant_id in enumerate(tenant_ids):
@@ -97,10 +103,14 @@ def for_each(task: str, tenant_ids: Sequence[int], run: Callable[[int], object])
             if len(tenant_ids) == 1:
                 raise
             logger.warning("a client's turn is tried again in a task of its own", task=task, exc_info=True)
-            return _enqueue_each(task, tenant_ids[number:])
-        if left and time.monotonic() - started_at > SLOW_SECONDS:
-            return _enqueue_each(task, left)
-    return None
+            left = tenant_ids[number:]
+        else:
+            if time.monotonic() - started_at <= SLOW_SECONDS:
+                continue
+        if left:
+            give_back()
+            _enqueue_each(task, left)
+        return
 
 
 @transaction.atomic

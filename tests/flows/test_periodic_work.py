@@ -15,6 +15,8 @@ from connector_project.operations import ticker
 from connector_project.operations.checks import runner
 from telephony import task_names
 from telephony import tasks as telephony_tasks
+from telephony.models import ReportCursor
+from telephony.reconciliation.comparison_result import ComparisonResult
 from tenants import periodic_work
 from tenants.models import Tenant
 from tests import task_queue
@@ -145,16 +147,17 @@ def shared(tenant, stranger):
     def run(fail=(), slow=()):
         asked = []
 
-        def compare(client, _kind, *, now):
+        def compare(client, **given):
             asked.append(client.pk)
             if client.pk in fail:
                 raise ValueError("a bug")
             if client.pk in slow:
                 ticks.append(periodic_work.SLOW_SECONDS + 1.0)
+            return ComparisonResult(since=given["since"], till=given["till"])
 
         ticks = [0.0]
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("telephony.reconciliation.runs.compare_next", compare)
+            patch.setattr("telephony.reconciliation.compare.compare_period", compare)
             patch.setattr("tenants.periodic_work.time.monotonic", lambda: sum(ticks))
             telephony_tasks.reconcile_calls(tenant.pk, stranger.pk)
         return asked
@@ -172,6 +175,40 @@ def test_clients_whose_turns_come_together_share_a_task(many):
 def test_clients_of_a_task_have_their_turns_in_order(tenant, stranger, shared):
     assert shared() == [tenant.pk, stranger.pk]
     assert take_all() == []
+
+
+def compared():
+    """Return the clients with a comparison that came to its end. Nobody holds one."""
+    assert not ReportCursor.objects.exclude(claim_token=None).exists()
+    return set(ReportCursor.objects.filter(completed_until__isnull=False).values_list("tenant", flat=True))
+
+
+def test_results_of_a_shared_task_are_those_of_each_client(tenant, stranger, shared):
+    shared()  # makes the cursors
+    ReportCursor.objects.update(completed_until=None)
+    shared()
+    assert compared() == {tenant.pk, stranger.pk}
+
+
+def test_client_whom_another_worker_compares_is_left_out(tenant, stranger, shared):
+    shared()
+    ReportCursor.objects.claim(stranger, ReportCursor.Kind.RECENT, now=timezone.now())
+    assert shared() == [tenant.pk]
+
+
+def test_bug_at_one_client_loses_no_result_of_another(tenant, stranger, shared):
+    shared()
+    ReportCursor.objects.update(completed_until=None)
+    assert shared(fail=[stranger.pk]) == [tenant.pk, stranger.pk]
+    assert compared() == {tenant.pk}
+    assert take_each() == [(stranger.pk,)]
+
+
+def test_clients_left_by_a_slow_task_can_be_claimed_at_once(tenant, stranger, shared):
+    shared()
+    ReportCursor.objects.update(completed_until=None)
+    assert shared(slow=[tenant.pk]) == [tenant.pk]
+    assert compared() == {tenant.pk}
 
 
 def test_clients_of_a_task_that_took_long_get_tasks_of_their_own(tenant, stranger, monkeypatch):

@@ -1,11 +1,13 @@
 """Clients made by copying the rows of the first one: activated, synchronised, linked and registered, in seconds."""
 
+import time
 from collections.abc import Iterator, Sequence
 from copy import copy
 from typing import Any, TypeVar
 
 from django.db import models, transaction
 
+from connector_project.core import task_queue
 from connector_project.core.models import RollupZone
 from connector_project.core.secret_tokens import generate_token
 from connector_project.operations import tasks as operations_tasks
@@ -82,7 +84,15 @@ def _first() -> Tenant:
         task(pk)
     operations_tasks.run_checks(pk)
     operations_tasks.update_traffic_profile(pk)
+    while _is_claimed(pk):  # A worker may do the same now: its claims must not be copied.
+        time.sleep(0.05)
     return Tenant.objects.select_related("uis", "crm").get(pk=pk)
+
+
+def _is_claimed(pk: int) -> bool:
+    is_module_claimed = CrmConnection.objects.filter(tenant=pk).exclude(module_claim=None).exists()
+    is_compared = ReportCursor.objects.filter(tenant=pk).exclude(claim_token=None).exists()
+    return is_module_claimed or is_compared or task_queue.depth("default") > 0
 
 
 def _set_connections(tenant: Tenant, first: Tenant, *, token: str, address: str, key: str) -> None:
