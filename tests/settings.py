@@ -37,6 +37,7 @@ for _name in (
 os.environ.setdefault("DATABASE_URL", "sqlite:///:memory:")
 
 from connector_project.settings import *  # noqa: E402, F403 -- the environment comes first
+from connector_project.settings import DATABASES  # noqa: E402
 
 SECURE_SSL_REDIRECT = False
 # Tests let days pass.
@@ -44,3 +45,6 @@ SESSION_COOKIE_AGE = STAFF_IDLE_SECONDS = 14 * 24 * 60 * 60
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 # Each test creates a client, whose middleware would otherwise scan all static files.
 WHITENOISE_AUTOREFRESH = True
+if DATABASES["default"]["NAME"] == ":memory:":
+    # pytest-django knows only Django's own backend: the tests' database of each process stays in memory by this.
+    DATABASES["default"]["TEST"] = {"NAME": ":memory:"}

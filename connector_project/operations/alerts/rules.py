@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
 
-from django.db.models import Case, Count, Max, Min, Q, Sum, Value, When
+from django.db.models import Count, Max, Min, Q, Sum
 from django.utils.formats import date_format
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -24,7 +24,7 @@ from connector_project.operations.alerts.rule import Context, Key, Rule
 from connector_project.operations.alerts.unlinked_employees import UnlinkedEmployees
 from connector_project.operations.alerts.webhook_intake import NotificationFlood, UnexpectedSource
 from connector_project.operations.models import Incident
-from telephony.models import Call, DailyReconciliation, FailureReason
+from telephony.models import Call, DailyReconciliation
 from tenants import datetime_display
 from tenants.models import RemoteList, Tenant
 
@@ -84,24 +84,12 @@ class AccessIsDenied(Rule):
 
 class Backlog(Rule):
     kind = Kind.BACKLOG
-    # What a call waits for: an unavailable vendor (for this call or for one just before), or UIS API points.
-    away = Case(
-        When(
-            Q(reason=FailureReason.UIS_UNAVAILABLE) | queue_lag.UIS_IS_AWAY, then=Value(FailureReason.UIS_UNAVAILABLE)
-        ),
-        When(reason=FailureReason.UIS_QUOTA, then=Value(FailureReason.UIS_QUOTA)),
-        When(
-            Q(reason=FailureReason.CRM_UNAVAILABLE) | queue_lag.CRM_IS_AWAY, then=Value(FailureReason.CRM_UNAVAILABLE)
-        ),
-    )
 
     def find(self, clients: Sequence[Tenant], *, now: datetime) -> Iterator[Incident]:
         for pk, since in queue_lag.by_client(now=now).items():
             if now - since >= OVERDUE_AFTER:
                 yield self.incident(OVERDUE, pk, since=since)
-        calls = Call.objects.filter(next_attempt_at__isnull=False, failed_at=None, is_low_priority=False).order_by()
-        waiting = calls.annotate(away=self.away).filter(away__isnull=False).values_list("tenant", "away")
-        for pk, reason, since, count in waiting.annotate(Min("retry_window_started_at"), Count("pk")):
+        for pk, reason, since, count in queue_lag.waiting_for_vendors():
             if now - since >= AWAY_AFTER:
                 yield self.incident(reason, pk, since=since, calls=count)
 
