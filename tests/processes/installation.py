@@ -139,6 +139,11 @@ class Installation(Environment):
         reply: list[dict[str, Any]] = self._request("GET", f"{self.simulator}/control/calls_by_client").json()
         return reply[: self.added]
 
+    def events(self) -> list[tuple[str, str]]:
+        """Return the call and the time of each event that the CRMs of all clients have received."""
+        reply: list[tuple[str, str]] = self._request("GET", f"{self.simulator}/control/events").json()
+        return reply
+
     def ask(self, command: str, *arguments: object) -> Any:
         """Run a command inside the installation. Raises EnvironmentFailure when it fails."""
         if self._command_server is None or self._command_server.poll() is not None:

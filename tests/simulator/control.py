@@ -19,7 +19,7 @@ def execute(tenant: SimulatedTenant, name: str, params: Params) -> dict[str, Any
     command = COMMANDS.get(name)
     if command is None:
         raise BadRequest(
-            f"unknown command /control/{name}; use state, calls_by_client (GET), {', '.join(COMMANDS)} (POST)"
+            f"unknown command /control/{name}; use state, calls_by_client, events (GET), {', '.join(COMMANDS)} (POST)"
         )
     return command(find_tenant(tenant, params), params)
 
