@@ -45,8 +45,15 @@ def is_low_today(quota: Mapping[str, Any], *, now: datetime) -> bool:
 
 
 def _is_plenty(quota: Mapping[str, Any]) -> bool:
-    pairs = [(quota.get(f"{unit}_remaining"), quota.get(f"{unit}_limit")) for unit in ("minute", "day")]
-    return all(left is not None and limit and left > limit * PLENTY_SHARE for left, limit in pairs)
+    """Return whether much more than the reserve is left, of both units."""
+    return all(_is_plenty_of(quota, unit) for unit in ("minute", "day"))
+
+
+def _is_plenty_of(quota: Mapping[str, Any], unit: str) -> bool:
+    remaining, limit = quota.get(f"{unit}_remaining"), quota.get(f"{unit}_limit")
+    if remaining is None or not limit:
+        return False
+    return bool(remaining > max(limit * PLENTY_SHARE, 2 * _reserve(quota, unit)))
 
 
 def _wait_for(quota: Mapping[str, Any], unit: str, *, is_live: bool, passed: timedelta) -> float:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 from structlog.contextvars import bind_contextvars
@@ -64,12 +65,19 @@ def run_bulk_action() -> None:
 
 
 def sync_employees(*tenant_ids: int) -> None:
-    """Import the staff of these tenants."""
+    """Import the staff of these tenants. Who shared this task shares the one that links them."""
+    imported = list[int]()
+    then = imported.append if len(tenant_ids) > 1 else sync.enqueue_linking
 
     def read(tenant: Tenant) -> None:
-        sync.sync(tenant, now=timezone.now())
+        sync.sync(tenant, then=then, now=timezone.now())
 
-    _run_for_each(task_names.SYNC_EMPLOYEES, tenant_ids, read)
+    try:
+        _run_for_each(task_names.SYNC_EMPLOYEES, tenant_ids, read)
+    finally:
+        if imported:  # A worker that dies before loses it: they are imported again in an hour.
+            with transaction.atomic():
+                sync.enqueue_linking(*imported)
 
 
 def reconcile_calls(*tenant_ids: int) -> None:
@@ -160,14 +168,14 @@ def _denied() -> QuerySet[Tenant]:
     return Tenant.objects.live().filter(uis__denied_at__isnull=False)
 
 
-SYNC = PeriodicWork(task=task_names.SYNC_EMPLOYEES, minutes=60, clients=_accessible, most_clients=4)
+SYNC = PeriodicWork(task=task_names.SYNC_EMPLOYEES, minutes=60, clients=_accessible, most_clients=4, together=8)
 RECONCILE = PeriodicWork(task=task_names.RECONCILE_CALLS, minutes=10, clients=_accessible, most_clients=8)
 CLOSE_DAYS = PeriodicWork(
     task=task_names.CLOSE_DAYS,
     minutes=60,
     clients=_accessible,
     is_needed=lambda tenant, now: daily.has_unclosed_day(tenant, now=now),
-    together=8,
+    together=25,
 )
 FOLLOW_UP_RECORDINGS = PeriodicWork(task=task_names.FOLLOW_UP_RECORDINGS, minutes=60, clients=_awaiting_recordings)
 POLL_STATUSES = PeriodicWork(task=task_names.POLL_STATUSES, minutes=2, clients=_with_status_sync, most_clients=8)

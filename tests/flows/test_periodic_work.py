@@ -13,10 +13,12 @@ from connector_project.core.models import PeriodicRound
 from connector_project.operations import tasks as operations_tasks
 from connector_project.operations import ticker
 from connector_project.operations.checks import runner
+from crm import tasks as crm_tasks
 from telephony import task_names
 from telephony import tasks as telephony_tasks
 from telephony.models import ReportCursor
 from telephony.reconciliation.comparison_result import ComparisonResult
+from telephony.staff import sync
 from tenants import periodic_work
 from tenants.models import Tenant
 from tests import task_queue
@@ -223,6 +225,36 @@ def test_clients_of_a_task_that_took_long_get_tasks_of_their_own(tenant, strange
     periodic_work.for_each(task_names.RECONCILE_CALLS, [1, 2, 3, 4], run)
     assert asked == [1, 2]
     assert take_each() == [(3,), (4,)]
+
+
+def test_clients_who_share_an_import_share_the_linking(tenant, stranger, pbx, crm):
+    telephony_tasks.sync_employees(tenant.pk, stranger.pk)
+    (queued,) = [SignedPackage.loads(payload) for payload in OrmQ.objects.values_list("payload", flat=True)]
+    assert (queued["func"], queued["args"]) == (task_names.LINK_USERS, (tenant.pk, stranger.pk))
+
+
+def test_import_that_failed_is_not_followed_by_linking(tenant, stranger, pbx, crm, monkeypatch):
+    save = sync.save
+
+    def fail(client, *given, **named):
+        if client.pk == tenant.pk:
+            raise ValueError("a bug")
+        save(client, *given, **named)
+
+    monkeypatch.setattr(sync, "save", fail)
+    telephony_tasks.sync_employees(stranger.pk, tenant.pk)
+    queued = [SignedPackage.loads(payload) for payload in OrmQ.objects.order_by("pk").values_list("payload", flat=True)]
+    assert [(one["func"], one["args"]) for one in queued] == [
+        (task_names.SYNC_EMPLOYEES, (tenant.pk,)),
+        (task_names.LINK_USERS, (stranger.pk,)),
+    ]
+
+
+def test_bug_in_one_clients_linking_leaves_the_next_one_a_task(tenant, stranger, pbx, crm, monkeypatch):
+    monkeypatch.setattr("crm.user_linking.link", lambda *_given, **_named: 1 / 0)
+    crm_tasks.link_users(tenant.pk, stranger.pk)
+    queued = [SignedPackage.loads(payload) for payload in OrmQ.objects.order_by("pk").values_list("payload", flat=True)]
+    assert [one["args"] for one in queued] == [(tenant.pk,), (stranger.pk,)]
 
 
 @pytest.mark.one_database

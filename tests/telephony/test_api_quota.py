@@ -122,6 +122,7 @@ def test_time_told_before_the_clock_was_set_back_is_unknown():
         (PLENTY, {}, -3600, True),  # the clock was set back
         (PLENTY, {"minute_remaining": 31}, 5, False),
         (PLENTY, {"minute_remaining": 30}, 5, True),  # half of them
+        (PLENTY, {"minute_limit": 8, "minute_remaining": 8}, 5, True),  # the reserve is more than half
         (PLENTY, {"day_remaining": 1500}, 5, True),
         (PLENTY, {"day_limit": None}, 5, True),
         ({**PLENTY, "minute_remaining": 3}, {}, 5, True),  # enough again
