@@ -18,7 +18,7 @@ from tests.processes.installation import Installation
 PORT = 18480
 VARIANT = "PostgreSQL + Redis"
 CLIENTS = 1000
-SETTLING_SECONDS, SECONDS = 15.0, 60.0
+SETTLING_SECONDS, SECONDS = 10.0, 60.0
 # Begun together, before the time that is measured.
 ROUNDS = (
     *("telephony.reconcile_all", "telephony.sync_all", "telephony.close_all", "telephony.follow_up_recordings_all"),
