@@ -110,7 +110,7 @@ def flows(client, tenant, pbx, crm, notify, run_queue):
         ("answered", 60, 140),
         ("click", 21, 32),
         ("status", 21, 25),
-        ("sync", 34, 86),
+        ("sync", 34, 91),
     ],
 )
 def test_flow_crosses_no_more_modules_than_now(flows, flow, modules, calls):
