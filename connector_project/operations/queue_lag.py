@@ -6,7 +6,8 @@ from typing import Any
 
 from django.db.models import Case, Count, Min, Q, QuerySet, Value, When
 
-from connector_project.core.compiled_queries import CompiledSelect, Placeholders
+from connector_project.core.compiled_queries import CompiledSelect
+from connector_project.core.placeholders import Placeholders
 from crm.models import Command
 from telephony.models import Call, FailureReason, Notification
 from telephony.models.choices import CRM_STATES, UIS_STATES

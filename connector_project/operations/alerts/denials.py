@@ -9,7 +9,8 @@ from typing import Any
 from django.utils.translation import gettext
 
 from connector_project.core.check_results import Responsible
-from connector_project.core.compiled_queries import CompiledSelect, Placeholders
+from connector_project.core.compiled_queries import CompiledSelect
+from connector_project.core.placeholders import Placeholders
 from connector_project.core.redaction import redact
 from telephony.models.choices import NEEDED_RIGHTS, State
 from tenants import outbound_addresses

@@ -22,7 +22,8 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from connector_project.core.check_results import Responsible, Text
-from connector_project.core.compiled_queries import CompiledSelect, Placeholders
+from connector_project.core.compiled_queries import CompiledSelect
+from connector_project.core.placeholders import Placeholders
 from connector_project.operations.alerts.rates import begins, high_failure_rate
 from connector_project.operations.alerts.rule import Context, Key, Rule
 from connector_project.operations.models import Incident
