@@ -6,6 +6,7 @@ from django.utils import timezone
 from structlog.contextvars import bind_contextvars
 
 from connector_project.core import check_results, http_client, logging, rollups, sweeps
+from connector_project.core.compiled_queries import CompiledSelect
 from crm import (
     click_refusals,
     client_factory,
@@ -24,7 +25,7 @@ from crm import (
 )
 from crm.models import Popup
 from crm.popup_rollup import POPUPS
-from telephony.models import call_statements
+from telephony import task_names
 from tenants import periodic_work
 from tenants.models import CrmConnection, Tenant
 from tenants.periodic_work import PeriodicWork
@@ -71,8 +72,14 @@ def close_popups(tenant_id: int) -> None:
     popup_ends.close_waiting(tenant_id, now=timezone.now())
 
 
-def link_users(tenant_id: int) -> None:
-    _run_for_tenant(tenant_id, lambda tenant: user_linking.link(tenant, now=timezone.now()))
+def link_users(*tenant_ids: int) -> None:
+    """Link the employees of these clients."""
+
+    def link(tenant: Tenant) -> None:
+        user_linking.link(tenant, now=timezone.now())
+
+    tenants = {tenant.pk: tenant for tenant in _TENANTS.fetch(pks=tenant_ids)}
+    periodic_work.for_each(task_names.LINK_USERS, tenant_ids, lambda pk: _run(tenants[pk], link))
 
 
 def register_module(tenant_id: int) -> None:
@@ -151,7 +158,7 @@ VERIFY_UPLOADS = PeriodicWork(
     minutes=60,
     clients=lambda: Tenant.objects.live().filter(crm__denied_at=None),
     is_needed=lambda tenant, now: upload_verification.has_uploaded_lately(tenant, now=now),
-    together=8,
+    together=25,
 )
 PROBE = PeriodicWork(
     task=CrmConnection.PROBE_TASK,
@@ -161,9 +168,20 @@ PROBE = PeriodicWork(
 PERIODIC_WORK = (VERIFY_UPLOADS, PROBE)
 
 
+_TENANTS: CompiledSelect[Tenant] = CompiledSelect(
+    lambda given: (
+        Tenant.objects.select_related("uis", "crm", "rule_version").filter(pk__in=given.integers("pks")).order_by()
+    ),
+    lists=["pks"],
+)
+
+
 def _run_for_tenant(tenant_id: int, request: Callable[[Tenant], object], *, is_probe: bool = False) -> None:
+    _run(_TENANTS.get(pks=[tenant_id]), request, is_probe=is_probe)
+
+
+def _run(tenant: Tenant, request: Callable[[Tenant], object], *, is_probe: bool = False) -> None:
     """Call the CRM for a periodic task: errors are logged and not retried."""
-    tenant = call_statements.TENANT.get(tenant=tenant_id)
     if tenant.offboarded_at is not None:
         return  # Queued before the client was disconnected.
     bind_contextvars(tenant=tenant.slug)

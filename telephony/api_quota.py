@@ -10,11 +10,21 @@ from telephony.uis.types import Limits
 
 RESERVED_SHARE = 0.2
 LEAST_RESERVED_A_MINUTE = 5
+# With more than this share left nobody has to wait, so that what is stored need not be the last word.
+PLENTY_SHARE = 0.5
+STORED_FOR = timedelta(hours=1)
 
 
 def to_json(limits: Limits, *, now: datetime) -> dict[str, Any]:
     """Return the limits of a reply as JSON to store."""
     return {**limits, "at": now.isoformat()}
+
+
+def is_news(quota: Mapping[str, Any], stored: Mapping[str, Any], *, now: datetime) -> bool:
+    """Return whether other processes must know of this quota: not as long as there is plenty, before and after."""
+    if not (_is_plenty(stored) and _is_plenty(quota)):
+        return True
+    return not -CLOCKS_APART <= now - datetime.fromisoformat(stored["at"]) < STORED_FOR
 
 
 def seconds_to_wait(quota: Mapping[str, Any], *, is_live: bool, now: datetime) -> float:
@@ -32,6 +42,18 @@ def seconds_to_wait(quota: Mapping[str, Any], *, is_live: bool, now: datetime) -
 def is_low_today(quota: Mapping[str, Any], *, now: datetime) -> bool:
     """Whether only the reserve of the daily points is left."""
     return bool(quota) and _wait_for(quota, "day", is_live=False, passed=now - datetime.fromisoformat(quota["at"])) > 0
+
+
+def _is_plenty(quota: Mapping[str, Any]) -> bool:
+    """Return whether much more than the reserve is left, of both units."""
+    return all(_is_plenty_of(quota, unit) for unit in ("minute", "day"))
+
+
+def _is_plenty_of(quota: Mapping[str, Any], unit: str) -> bool:
+    remaining, limit = quota.get(f"{unit}_remaining"), quota.get(f"{unit}_limit")
+    if remaining is None or not limit:
+        return False
+    return bool(remaining > max(limit * PLENTY_SHARE, 2 * _reserve(quota, unit)))
 
 
 def _wait_for(quota: Mapping[str, Any], unit: str, *, is_live: bool, passed: timedelta) -> float:

@@ -65,9 +65,11 @@ class _AccountChannel(Channel):
                 return result
 
     def on_limits(self, limits: Limits) -> None:
-        quota = api_quota.to_json(limits, now=timezone.now())
-        setattr(self.connection, self.quota_field, quota)
-        _quota(self.quota_field).run(connection=self.connection.pk, **{self.quota_field: quota})
+        now = timezone.now()
+        quota, stored = api_quota.to_json(limits, now=now), getattr(self.connection, self.quota_field)
+        if api_quota.is_news(quota, stored, now=now):
+            setattr(self.connection, self.quota_field, quota)
+            _quota(self.quota_field).run(connection=self.connection.pk, **{self.quota_field: quota})
 
     def _check_points(self) -> None:
         quota = getattr(self.connection, self.quota_field)

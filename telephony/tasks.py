@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 from structlog.contextvars import bind_contextvars
@@ -12,7 +13,7 @@ from connector_project.core.task_queue import drop_expired
 from telephony import bulk_actions, client_factory, task_names
 from telephony.calls import fetch_legs, pipeline, sweep
 from telephony.models import Call
-from telephony.reconciliation import daily, runs
+from telephony.reconciliation import daily, runs, shared_runs
 from telephony.recordings import follow_up
 from telephony.staff import status_polling, sync
 from telephony.stats.rollup import CALLS
@@ -65,21 +66,26 @@ def run_bulk_action() -> None:
 
 
 def sync_employees(*tenant_ids: int) -> None:
-    """Import the staff of these tenants."""
+    """Import the staff of these tenants. Who shared this task shares the one that links them."""
+    imported = list[int]()
+    then = imported.append if len(tenant_ids) > 1 else sync.enqueue_linking
 
     def read(tenant: Tenant) -> None:
-        sync.sync(tenant, now=timezone.now())
+        sync.sync(tenant, then=then, now=timezone.now())
 
-    _run_for_each(task_names.SYNC_EMPLOYEES, tenant_ids, read)
+    try:
+        _run_for_each(task_names.SYNC_EMPLOYEES, tenant_ids, read)
+    finally:
+        if imported:  # A worker that dies before loses it: they are imported again in an hour.
+            with transaction.atomic():
+                sync.enqueue_linking(*imported)
 
 
 def reconcile_calls(*tenant_ids: int) -> None:
     """Find the calls of these tenants that no webhook reported."""
 
-    def compare(tenant: Tenant) -> None:
-        runs.compare_next(tenant, runs.Kind.RECENT, now=timezone.now())
-
-    _run_for_each(task_names.RECONCILE_CALLS, tenant_ids, compare)
+    with shared_runs.sharing(tenant_ids, now=timezone.now()) as shared:
+        _run_for_each(task_names.RECONCILE_CALLS, tenant_ids, shared.compare, give_back=shared.release)
 
 
 def close_days(tenant_id: int) -> None:
@@ -163,14 +169,14 @@ def _denied() -> QuerySet[Tenant]:
     return Tenant.objects.live().filter(uis__denied_at__isnull=False)
 
 
-SYNC = PeriodicWork(task=task_names.SYNC_EMPLOYEES, minutes=60, clients=_accessible, most_clients=4)
+SYNC = PeriodicWork(task=task_names.SYNC_EMPLOYEES, minutes=60, clients=_accessible, most_clients=4, together=8)
 RECONCILE = PeriodicWork(task=task_names.RECONCILE_CALLS, minutes=10, clients=_accessible, most_clients=8)
 CLOSE_DAYS = PeriodicWork(
     task=task_names.CLOSE_DAYS,
     minutes=60,
     clients=_accessible,
     is_needed=lambda tenant, now: daily.has_unclosed_day(tenant, now=now),
-    together=8,
+    together=25,
 )
 FOLLOW_UP_RECORDINGS = PeriodicWork(task=task_names.FOLLOW_UP_RECORDINGS, minutes=60, clients=_awaiting_recordings)
 POLL_STATUSES = PeriodicWork(task=task_names.POLL_STATUSES, minutes=2, clients=_with_status_sync, most_clients=8)
@@ -184,10 +190,16 @@ _TENANTS: CompiledSelect[Tenant] = CompiledSelect(
 )
 
 
-def _run_for_each(task: str, tenant_ids: Sequence[int], request: Callable[[Tenant], object]) -> None:
+def _run_for_each(
+    task: str,
+    tenant_ids: Sequence[int],
+    request: Callable[[Tenant], object],
+    *,
+    give_back: Callable[[], object] = lambda: None,
+) -> None:
     """Run a task that tenants share, who are read together: they are asked for within seconds, or in another task."""
     tenants = {tenant.pk: tenant for tenant in _TENANTS.fetch(pks=tenant_ids)}
-    periodic_work.for_each(task, tenant_ids, lambda pk: _run(tenants[pk], request))
+    periodic_work.for_each(task, tenant_ids, lambda pk: _run(tenants[pk], request), give_back=give_back)
 
 
 def _run_for_tenant(tenant_id: int, request: Callable[[Tenant], object], *, is_probe: bool = False) -> None:

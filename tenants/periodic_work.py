@@ -1,7 +1,7 @@
 """Periodic work of all clients, spread over its period: it never fills the queue that uploads wait in.
 
 A round queues a few clients at a time, in the order of their primary keys, so each has about the same time between two
-turns. The ticker goes on with it while little waits in the queue. Clients whose turns come within seconds of each other
+turns. The ticker goes on with it while little waits in the queue. Clients whose turns come soon after each other
 have them together, and may share a task, which costs less than one for each; it is as if each had their own
 (`for_each`).
 """
@@ -30,8 +30,8 @@ AT_ONCE = 8
 MOST_ADDED, MOST_WAITING = 25, 5
 # A task that took longer is shared no more: those who are left get tasks of their own.
 SLOW_SECONDS = 1.0
-# A turn comes so much later at most, to be had together with the next ones.
-TOGETHER_SECONDS = 15.0
+# A turn comes so much later at most, to be had together with the next ones: seconds, or a part of a longer period.
+TOGETHER_SECONDS, TOGETHER_PART = 15.0, 1 / 40
 # What `is_needed` may ask for without a further query.
 NEEDED_COLUMNS = ("time_zone", "activated_at")
 # The part of the period in which all clients have their turn.
@@ -47,15 +47,16 @@ class PeriodicWork:
     clients: Callable[[], "QuerySet[Tenant]"]  # always the same query: it is compiled
     is_needed: Callable[[Tenant, datetime], bool] = lambda _tenant, _now: True
     most_clients: int = 1  # of one task, which then runs `for_each`
-    together: int = 1  # clients whose turns may come at once; no less than those of one task
+    together: int = 1  # clients whose turns may come at once, up to MOST_ADDED; no less than those of one task
 
     def due(self, current: PeriodicRound, *, now: datetime) -> int:
         """Return how many further clients have their turn now if a round keeps its pace."""
         period = timedelta(minutes=self.minutes) * PART_OF_PERIOD
         part = (now - current.started_at) / period
         count = AT_ONCE + int(part * current.clients) - current.queued
-        in_seconds = int(current.clients * TOGETHER_SECONDS / period.total_seconds())
-        wanted = min(max(self.together, self.most_clients), in_seconds, current.clients - current.queued)
+        part_together = max(TOGETHER_SECONDS / period.total_seconds(), TOGETHER_PART)
+        at_once = int(current.clients * part_together)
+        wanted = min(max(self.together, self.most_clients), at_once, current.clients - current.queued)
         return count if count >= wanted else 0
 
 
@@ -82,11 +83,17 @@ def go_on(works: Iterable[PeriodicWork], *, now: datetime) -> None:
             room -= _queue(by_task[task], current, at_most=room, now=now)
 
 
-def for_each(task: str, tenant_ids: Sequence[int], run: Callable[[int], object]) -> None:
+def for_each(
+    task: str,
+    tenant_ids: Sequence[int],
+    run: Callable[[int], object],
+    *,
+    give_back: Callable[[], object] = lambda: None,
+) -> None:
     """Run a task that clients share, for one after the other.
 
     After so long that others should have the worker, those who are left get tasks of their own, and so does the client
-    for whom it raised.
+    for whom it raised. Before that, what this task has claimed for them is given back.
     """
     started_at = time.monotonic()
     for number, tenant_id in enumerate(tenant_ids):
@@ -97,10 +104,14 @@ def for_each(task: str, tenant_ids: Sequence[int], run: Callable[[int], object])
             if len(tenant_ids) == 1:
                 raise
             logger.warning("a client's turn is tried again in a task of its own", task=task, exc_info=True)
-            return _enqueue_each(task, tenant_ids[number:])
-        if left and time.monotonic() - started_at > SLOW_SECONDS:
-            return _enqueue_each(task, left)
-    return None
+            left = tenant_ids[number:]
+        else:
+            if time.monotonic() - started_at <= SLOW_SECONDS:
+                continue
+        if left:
+            give_back()
+            _enqueue_each(task, left)
+        return
 
 
 @transaction.atomic

@@ -4,7 +4,7 @@ import functools
 import os
 import socket
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any, Self, TypeVar
@@ -94,6 +94,12 @@ class LeasedQuerySet(models.QuerySet[Job]):
             statement = _results(self.model, tuple(values))
             statement.run(job=job.pk, held_by=job.claim_token, **values)
 
+    def release_all(self, jobs: Sequence[Job], at: datetime | None, **changes: Any) -> None:
+        """Do the same to several jobs, which one claim holds. There must be at least one."""
+        values = released(at) | changes
+        statement = _results_of_all(self.model, tuple(values))
+        statement.run(jobs=[job.pk for job in jobs], held_by=jobs[0].claim_token, **values)
+
     @contextmanager
     def returned_on_conflict(self, job: Job, *, now: datetime) -> Iterator[None]:
         """Give a claimed job back if the database breaks the body's transaction off.
@@ -154,6 +160,17 @@ def _results(model: type[LeasedJob], names: tuple[str, ...]) -> CompiledUpdate:
         return claimed, {name: given.value_of(model._meta.get_field(name)) for name in names}
 
     return CompiledUpdate(build)
+
+
+@functools.cache
+def _results_of_all(model: type[LeasedJob], names: tuple[str, ...]) -> CompiledUpdate:
+    """Return what writes these fields to the jobs that one claim still holds."""
+
+    def build(given: Placeholders) -> Any:
+        claimed = model._default_manager.filter(pk__in=given.integers("jobs"), claim_token=given.uuid("held_by"))
+        return claimed, {name: given.value_of(model._meta.get_field(name)) for name in names}
+
+    return CompiledUpdate(build, lists=["jobs"])
 
 
 @functools.cache

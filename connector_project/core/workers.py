@@ -77,12 +77,16 @@ def start_heartbeats(*, proc_name: str, **_signal: Any) -> None:
 
 
 def record_heartbeat() -> None:
-    """Record the heartbeat of this process, and delete heartbeats older than ten minutes."""
+    """Record the heartbeat of this process."""
     now = timezone.now()
     queue = os.environ.get("Q_CLUSTER_NAME") or settings.Q_CLUSTER["name"]
     beat = {"queue": queue, "last_seen_at": now}
     if not _BEAT.run(name=worker_name(), **beat):
         WorkerHeartbeat.objects.update_or_create(name=worker_name(), defaults=beat)
+
+
+def forget_stopped(*, now: datetime) -> None:
+    """Every minute: delete heartbeats older than ten minutes."""
     if _STALE.fetch(now=now):
         WorkerHeartbeat.objects.filter(last_seen_at__lt=now - STALE_AFTER).delete()
 

@@ -52,7 +52,13 @@ def run_checks_all() -> None:
 
 def enqueue_due_work() -> None:
     """Every minute: enqueue activations and erasures whose queue entry was lost or whose worker died."""
-    sweeps.run_all(activation.resume_pending, activation.retry_refused, erasure.resume_due, now=timezone.now())
+    sweeps.run_all(
+        activation.resume_pending,
+        activation.retry_refused,
+        erasure.resume_due,
+        workers.forget_stopped,
+        now=timezone.now(),
+    )
 
 
 def evaluate_alerts() -> None:

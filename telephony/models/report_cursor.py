@@ -2,6 +2,7 @@
 
 import functools
 import uuid
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -27,6 +28,13 @@ class ReportCursorQuerySet(LeasedQuerySet["ReportCursor"]):
             _cursor, is_new = self.get_or_create(tenant=tenant, kind=kind, defaults={"next_attempt_at": now})
             claimed = _claim().first(**key, token=token, worker=worker_name(), now=now) if is_new else None
         return claimed
+
+    def claim_together(
+        self, tenant_ids: Sequence[int], kind: "ReportCursor.Kind", *, now: datetime
+    ) -> "list[ReportCursor]":
+        """Claim the cursors of these clients by one statement, unless another worker has one; new clients have none."""
+        key = {"tenants": tenant_ids, "kind": str(kind)}
+        return _claim_together().fetch(**key, token=uuid.uuid4(), worker=worker_name(), now=now)
 
 
 class ReportCursor(LeasedJob):
@@ -65,10 +73,19 @@ def _of(given: Placeholders) -> models.QuerySet[ReportCursor]:
 
 @functools.cache
 def _claim() -> CompiledReturning[ReportCursor]:
-    def build(given: Placeholders) -> Any:
-        now = given.moment("now")
-        return _of(given).filter(may_be_claimed(now)), lease_fields(
-            given.uuid("token"), given.text("worker"), until=now + LEASE
-        )
+    return CompiledReturning(lambda given: _claimed(_of(given), given))
 
-    return CompiledReturning(build)
+
+@functools.cache
+def _claim_together() -> CompiledReturning[ReportCursor]:
+    def build(given: Placeholders) -> Any:
+        rows = ReportCursor.objects.filter(tenant__pk__in=given.integers("tenants"), kind=given.text("kind"))
+        return _claimed(rows, given)
+
+    return CompiledReturning(build, lists=["tenants"])
+
+
+def _claimed(rows: models.QuerySet[ReportCursor], given: Placeholders) -> Any:
+    now = given.moment("now")
+    fields = lease_fields(given.uuid("token"), given.text("worker"), until=now + LEASE)
+    return rows.filter(may_be_claimed(now)), fields

@@ -55,7 +55,14 @@ def reconcile(
     return compared
 
 
-def count_days(tenant: Tenant, compared: ComparisonResult, *, run_since: datetime, now: datetime) -> None:
+def count_days(
+    tenant: Tenant,
+    compared: ComparisonResult,
+    *,
+    run_since: datetime,
+    has_open_days: bool | None = None,
+    now: datetime,
+) -> None:
     """Count the days of a period, and close those that are compared as a whole.
 
     The period may be a part of a run that has compared everything from `run_since` up to it.
@@ -69,6 +76,7 @@ def count_days(tenant: Tenant, compared: ComparisonResult, *, run_since: datetim
         days=compared.days,
         missing=compared.missing,
         settled=whole if compared.is_complete else (),
+        has_open_days=has_open_days,
         now=now,
     )
 

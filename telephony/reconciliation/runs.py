@@ -4,9 +4,10 @@ A part is a page of UIS's report. Its progress is written before the next one is
 a killed worker makes a long period begin anew.
 """
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.db import transaction
 
@@ -19,6 +20,7 @@ from telephony.reconciliation import compare, daily
 from tenants.models import Tenant
 
 Kind = ReportCursor.Kind
+Changes = dict[str, Any]  # of a cursor, by field
 
 # What a run compares again of the one before: UIS lists a call when it has ended, and may be late.
 OVERLAP = pipeline.LOW_PRIORITY_AFTER
@@ -45,17 +47,34 @@ def compare_next(tenant: Tenant, kind: Kind, *, now: datetime) -> None:
     Nothing happens while another worker compares a part.
     """
     cursor = ReportCursor.objects.claim(tenant, kind, now=now)
-    if cursor is None:
-        return
-    goes_on, changes = False, dict[str, object]()
+    if cursor is not None and (changes := compare_claimed(cursor, tenant, now=now)) is not None:
+        release([cursor], changes, now=now)
+
+
+def compare_claimed(
+    cursor: ReportCursor, tenant: Tenant, *, has_open_days: bool | None = None, now: datetime
+) -> Changes | None:
+    """Compare the next part; return what `release` has to write, None if the cursor is released. Raises RemoteError.
+
+    It is where a part follows, which is queued with the progress, and after an error.
+    """
+    goes_on, changes, is_over = False, Changes(), False
     try:
         if run := _run(cursor, tenant, now=now):
-            goes_on, changes = _compare_part(cursor, tenant, run, now=now)
+            goes_on, changes = _compare_part(cursor, tenant, run, has_open_days=has_open_days, now=now)
+        is_over = not goes_on
     finally:
-        with transaction.atomic() if goes_on else nullcontext():
-            ReportCursor.objects.release_claimed(cursor, now, attempts=0, **changes)
-            if goes_on:
-                enqueue(TASKS[kind], tenant.pk)
+        if not is_over:
+            with transaction.atomic() if goes_on else nullcontext():
+                release([cursor], changes, now=now)
+                if goes_on:
+                    enqueue(TASKS[Kind(cursor.kind)], tenant.pk)
+    return changes if is_over else None
+
+
+def release(cursors: Sequence[ReportCursor], changes: Changes, *, now: datetime) -> None:
+    """Release cursors of one claim. There must be at least one."""
+    ReportCursor.objects.release_all(cursors, now, attempts=0, **changes)
 
 
 def recent_start(tenant: Tenant, completed_until: datetime | None, *, now: datetime) -> datetime:
@@ -84,7 +103,9 @@ def _run(cursor: ReportCursor, tenant: Tenant, *, now: datetime) -> _Run | None:
     return None
 
 
-def _compare_part(cursor: ReportCursor, tenant: Tenant, run: _Run, *, now: datetime) -> tuple[bool, dict[str, object]]:
+def _compare_part(
+    cursor: ReportCursor, tenant: Tenant, run: _Run, *, has_open_days: bool | None, now: datetime
+) -> tuple[bool, Changes]:
     """Return whether the next part can follow at once, and the changes of the cursor."""
     compared = compare.compare_period(
         tenant, since=run.compared_until, till=run.run_till, at_most=compare.PART_CALLS, is_dry_run=False, now=now
@@ -94,7 +115,8 @@ def _compare_part(cursor: ReportCursor, tenant: Tenant, run: _Run, *, now: datet
         logger.warning("part of UIS's report is incomplete", tenant=tenant.slug, since=run.compared_until.isoformat())
     # A day may have parts that were compared before this one.
     compared.is_complete = not is_incomplete or cursor.incomplete_runs + 1 >= INCOMPLETE_RUNS
-    compare.count_days(tenant, compared, run_since=_whole_since(cursor, tenant, run), now=now)
+    run_since = _whole_since(cursor, tenant, run)
+    compare.count_days(tenant, compared, run_since=run_since, has_open_days=has_open_days, now=now)
     if compared.till < run.run_till:
         run = run._replace(compared_until=compared.till)
         return True, run._asdict() | {"is_run_incomplete": is_incomplete}

@@ -2,7 +2,7 @@
 
 import functools
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from typing import Any
@@ -98,15 +98,17 @@ def count(
     days: Collection[date],
     missing: Mapping[int, datetime],
     settled: Collection[date] = (),
+    has_open_days: bool | None = None,
     now: datetime,
 ) -> None:
     """Recount the days of a comparison, and in turns those that still have open calls.
 
     `days` are those of the reported calls, `missing` the sessions without a row and when they began: they replace what
-    was missing between `since` and `till`. `settled` are the days compared as a whole.
+    was missing between `since` and `till`. `settled` are the days compared as a whole. Whether the client has days that
+    are counted again is looked up if it is not given.
     """
     # Mostly there is nothing: a client without calls is compared every ten minutes.
-    if days or settled or _open().first(tenant=tenant.pk):
+    if days or settled or (with_open_days([tenant.pk]) if has_open_days is None else has_open_days):
         _count(tenant, since=since, till=till, days=days, missing=missing, settled=settled, now=now)
 
 
@@ -129,18 +131,18 @@ def _count(
         DailyReconciliation.objects.filter(tenant=tenant, day__in=settled).update(closed_at=now)
 
 
+def with_open_days(tenant_ids: Sequence[int]) -> set[int]:
+    """Return which of these clients have days that are counted again."""
+    return {pk for (pk,) in _open().fetch(tenants=tenant_ids)}
+
+
 @functools.cache
 def _open() -> CompiledSelect[tuple[int]]:
-    """Return what finds one of a `tenant`'s days that are counted again."""
-
     def build(given: Placeholders) -> Any:
-        return (
-            DailyReconciliation.objects.filter(_IS_OPEN, tenant=given.integer("tenant"))
-            .order_by()
-            .values_list("pk")[:1]
-        )
+        rows = DailyReconciliation.objects.filter(_IS_OPEN, tenant__pk__in=given.integers("tenants"))
+        return rows.order_by().values_list("tenant").distinct()
 
-    return CompiledSelect(build)
+    return CompiledSelect(build, lists=["tenants"])
 
 
 def _set_counts(rows: Collection[DailyReconciliation], *, tenant: Tenant, now: datetime) -> None:

@@ -43,15 +43,20 @@ class UisStaff:
     denied: tuple[http_client.AccessDenied, ...] = ()  # the rights that are missing for them
 
 
-def sync(tenant: Tenant, *, now: datetime) -> None:
-    """Import the staff and enqueue its linking. A missing right stops only its own list.
+def enqueue_linking(*tenant_ids: int) -> None:
+    """Enqueue what follows the import of these clients' staff. Needs a transaction."""
+    enqueue(task_names.LINK_USERS, *tenant_ids)
+
+
+def sync(tenant: Tenant, *, then: Callable[[int], object] = enqueue_linking, now: datetime) -> None:
+    """Import the staff, and in the same transaction enqueue its linking. A missing right stops only its own list.
 
     Raises RemoteError; our data is unchanged then, except where only the right for the employees is missing.
     """
     staff = fetch(client_factory.uis_client(tenant.uis))
     with transaction.atomic():
         save(tenant, staff, now=now)
-        enqueue(task_names.LINK_USERS, tenant.pk)
+        then(tenant.pk)
     record_denials(tenant, staff, now=now)
 
 
@@ -85,7 +90,7 @@ def enqueue_readings(*, now: datetime) -> None:
     remote_lists.enqueue_readings(task_names.SYNC_EMPLOYEES, KINDS, accessible, now=now)
 
 
-@transaction.atomic
+@transaction.atomic(savepoint=False)
 def save(tenant: Tenant, staff: UisStaff, *, now: datetime) -> None:
     """Make our lists equal to UIS's answers, requested at `now`; of two answers the one requested last is kept.
 

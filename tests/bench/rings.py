@@ -52,8 +52,7 @@ def _measure(variant: str) -> Iterator[Figure]:
     installation = Installation(PORT, is_shipped=True, variant=variant, clients=clients, workers=WORKERS)
     try:
         installation.set_up()
-        installation.add_clients(clients)
-        hooks = [str(installation.ask("hook", client)) for client in range(clients)]
+        hooks = installation.add_copies(clients)
         bench = _Bench(installation, hooks, name)
         bench.warm_up()
         light = bench.light()
@@ -168,11 +167,9 @@ class _Bench:
 
     def _latencies(self, rings: Sequence[Ring], *, timeout: float) -> list[float]:
         """Return the milliseconds from each stored notification to its request, of those that arrive in time."""
-        ends_at, clients = time.monotonic() + timeout, sorted({ring.client for ring in rings})
-        wanted = {f"uis-{ring.session}" for ring in rings}
+        ends_at, wanted = time.monotonic() + timeout, {f"uis-{ring.session}" for ring in rings}
         while True:
-            events = [event for client in clients for event in self._installation.state(client)["crm"]["events"]]
-            shown = {event["callExternalId"]: event["at"] for event in events if event["callExternalId"] in wanted}
+            shown = {name: at for name, at in self._installation.events() if name in wanted}
             if len(shown) == len(wanted) or time.monotonic() > ends_at:
                 break
             time.sleep(0.5)

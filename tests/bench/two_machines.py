@@ -21,7 +21,7 @@ def measure() -> list[Figure]:
     installation = Installation(PORT, is_shipped=True, variant="redis", clients=CLIENTS)
     try:
         installation.set_up()
-        installation.add_clients(CLIENTS)
+        installation.add_copies(CLIENTS)
         for client in range(CLIENTS):
             installation.order("delay", side="crm", part="calls/upload", seconds=CRM_SECONDS, client=client)
         one = _warm_rate(installation)

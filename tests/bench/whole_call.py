@@ -32,7 +32,7 @@ def measure() -> list[Figure]:
     installation = Installation(PORT, is_shipped=True, variant="redis", clients=CLIENTS)
     try:
         installation.set_up()
-        installation.add_clients(CLIENTS)
+        installation.add_copies(CLIENTS)
         # No call waits for a recording.
         _execute(
             installation, "UPDATE tenants_ruleversion SET rules = jsonb_set(rules, '{recording_link}', '\"OURS\"')"

@@ -13,8 +13,12 @@ from connector_project.core.models import PeriodicRound
 from connector_project.operations import tasks as operations_tasks
 from connector_project.operations import ticker
 from connector_project.operations.checks import runner
+from crm import tasks as crm_tasks
 from telephony import task_names
 from telephony import tasks as telephony_tasks
+from telephony.models import ReportCursor
+from telephony.reconciliation.comparison_result import ComparisonResult
+from telephony.staff import sync
 from tenants import periodic_work
 from tenants.models import Tenant
 from tests import task_queue
@@ -145,16 +149,17 @@ def shared(tenant, stranger):
     def run(fail=(), slow=()):
         asked = []
 
-        def compare(client, _kind, *, now):
+        def compare(client, **given):
             asked.append(client.pk)
             if client.pk in fail:
                 raise ValueError("a bug")
             if client.pk in slow:
                 ticks.append(periodic_work.SLOW_SECONDS + 1.0)
+            return ComparisonResult(since=given["since"], till=given["till"])
 
         ticks = [0.0]
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("telephony.reconciliation.runs.compare_next", compare)
+            patch.setattr("telephony.reconciliation.compare.compare_period", compare)
             patch.setattr("tenants.periodic_work.time.monotonic", lambda: sum(ticks))
             telephony_tasks.reconcile_calls(tenant.pk, stranger.pk)
         return asked
@@ -174,6 +179,40 @@ def test_clients_of_a_task_have_their_turns_in_order(tenant, stranger, shared):
     assert take_all() == []
 
 
+def compared():
+    """Return the clients with a comparison that came to its end. Nobody holds one."""
+    assert not ReportCursor.objects.exclude(claim_token=None).exists()
+    return set(ReportCursor.objects.filter(completed_until__isnull=False).values_list("tenant", flat=True))
+
+
+def test_results_of_a_shared_task_are_those_of_each_client(tenant, stranger, shared):
+    shared()  # makes the cursors
+    ReportCursor.objects.update(completed_until=None)
+    shared()
+    assert compared() == {tenant.pk, stranger.pk}
+
+
+def test_client_whom_another_worker_compares_is_left_out(tenant, stranger, shared):
+    shared()
+    ReportCursor.objects.claim(stranger, ReportCursor.Kind.RECENT, now=timezone.now())
+    assert shared() == [tenant.pk]
+
+
+def test_bug_at_one_client_loses_no_result_of_another(tenant, stranger, shared):
+    shared()
+    ReportCursor.objects.update(completed_until=None)
+    assert shared(fail=[stranger.pk]) == [tenant.pk, stranger.pk]
+    assert compared() == {tenant.pk}
+    assert take_each() == [(stranger.pk,)]
+
+
+def test_clients_left_by_a_slow_task_can_be_claimed_at_once(tenant, stranger, shared):
+    shared()
+    ReportCursor.objects.update(completed_until=None)
+    assert shared(slow=[tenant.pk]) == [tenant.pk]
+    assert compared() == {tenant.pk}
+
+
 def test_clients_of_a_task_that_took_long_get_tasks_of_their_own(tenant, stranger, monkeypatch):
     """None of them alone was slow."""
     asked, ticks = [], [0.0]
@@ -186,6 +225,36 @@ def test_clients_of_a_task_that_took_long_get_tasks_of_their_own(tenant, strange
     periodic_work.for_each(task_names.RECONCILE_CALLS, [1, 2, 3, 4], run)
     assert asked == [1, 2]
     assert take_each() == [(3,), (4,)]
+
+
+def test_clients_who_share_an_import_share_the_linking(tenant, stranger, pbx, crm):
+    telephony_tasks.sync_employees(tenant.pk, stranger.pk)
+    (queued,) = [SignedPackage.loads(payload) for payload in OrmQ.objects.values_list("payload", flat=True)]
+    assert (queued["func"], queued["args"]) == (task_names.LINK_USERS, (tenant.pk, stranger.pk))
+
+
+def test_import_that_failed_is_not_followed_by_linking(tenant, stranger, pbx, crm, monkeypatch):
+    save = sync.save
+
+    def fail(client, *given, **named):
+        if client.pk == tenant.pk:
+            raise ValueError("a bug")
+        save(client, *given, **named)
+
+    monkeypatch.setattr(sync, "save", fail)
+    telephony_tasks.sync_employees(stranger.pk, tenant.pk)
+    queued = [SignedPackage.loads(payload) for payload in OrmQ.objects.order_by("pk").values_list("payload", flat=True)]
+    assert [(one["func"], one["args"]) for one in queued] == [
+        (task_names.SYNC_EMPLOYEES, (tenant.pk,)),
+        (task_names.LINK_USERS, (stranger.pk,)),
+    ]
+
+
+def test_bug_in_one_clients_linking_leaves_the_next_one_a_task(tenant, stranger, pbx, crm, monkeypatch):
+    monkeypatch.setattr("crm.user_linking.link", lambda *_given, **_named: 1 / 0)
+    crm_tasks.link_users(tenant.pk, stranger.pk)
+    queued = [SignedPackage.loads(payload) for payload in OrmQ.objects.order_by("pk").values_list("payload", flat=True)]
+    assert [one["args"] for one in queued] == [(tenant.pk,), (stranger.pk,)]
 
 
 @pytest.mark.one_database

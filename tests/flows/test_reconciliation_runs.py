@@ -238,7 +238,7 @@ def test_killed_worker_is_followed_after_its_lease(pbx, reconcile, clock, reques
         raise KilledError
 
     with monkeypatch.context() as patch:
-        patch.setattr(ReportCursor.objects.get_queryset().__class__, "release_claimed", lambda *_args, **_more: None)
+        patch.setattr(ReportCursor.objects.get_queryset().__class__, "release_all", lambda *_args, **_more: None)
         patch.setattr(compare, "compare_period", kill)
         with pytest.raises(KilledError):
             tasks.reconcile_calls(active.pk)
@@ -395,10 +395,10 @@ def test_all_open_days_are_counted_in_turns(pbx, reconcile, active, monkeypatch)
 
 
 def test_comparison_without_calls_takes_few_statements(active, clock, django_assert_num_queries):
-    """Each client's runs every ten minutes: they are loaded and claimed, and nothing is counted."""
+    """Each client's runs every ten minutes: they are loaded, claimed and released, and nothing is counted."""
     tasks.reconcile_calls(active.pk)
     clock.shift(TEN_MINUTES)
-    with django_assert_num_queries(5):
+    with django_assert_num_queries(4):
         tasks.reconcile_calls(active.pk)
 
 

@@ -52,10 +52,18 @@ class Installation(Environment):
             server.set_up()
         super().set_up()
 
+    def _add_client(self) -> None:
+        """Add and activate the first client in the process for commands: each command of `manage.py` takes seconds."""
+        (hook,) = self.ask("add", [[0, UIS_TOKEN, self.simulator, CRM_KEY, NUMBER]])
+        self.ask("give_links", "OURS")
+        self.order("connect", hook=hook)
+
     def tear_down(self) -> None:
         if self._command_server is not None:
             self._command_server.kill()
             self._command_server.communicate()
+        if self.is_shipped:  # Nobody looks at how they end.
+            self.children.kill()
         super().tear_down()
         for server in self._servers():
             server.remove()
@@ -139,6 +147,11 @@ class Installation(Environment):
         reply: list[dict[str, Any]] = self._request("GET", f"{self.simulator}/control/calls_by_client").json()
         return reply[: self.added]
 
+    def events(self) -> list[tuple[str, str]]:
+        """Return the call and the time of each event that the CRMs of all clients have received."""
+        reply: list[tuple[str, str]] = self._request("GET", f"{self.simulator}/control/events").json()
+        return reply
+
     def ask(self, command: str, *arguments: object) -> Any:
         """Run a command inside the installation. Raises EnvironmentFailure when it fails."""
         if self._command_server is None or self._command_server.poll() is not None:
@@ -171,11 +184,17 @@ class Installation(Environment):
             self.order("connect", client=tenant.client, hook=hook)
         self.added = max(self.added, count)
 
-    def add_idle_clients(self, count: int) -> None:
-        """Add copies of the first client, with accounts of their own that nobody asked yet, until there are `count`."""
+    def add_copies(self, count: int) -> list[str]:
+        """Add copies of the first client, activated and linked, with accounts of their own, until there are `count`.
+
+        Return the webhook URLs of all.
+        """
         tenants = create_tenants(self.clients).vendors.tenants[self.added : count]
-        self.ask("add_copies", [[tenant.client, *self._keys(tenant)[:3]] for tenant in tenants])
+        copies = self.ask("add_copies", [[tenant.client, *self._keys(tenant)[:3]] for tenant in tenants])
+        modules = [[tenant.client, *copied] for tenant, copied in zip(tenants, copies, strict=True)]
+        self.order("copy", copies=modules)
         self.added = max(self.added, count)
+        return [self.hook(), *(hook for hook, _own in copies)]
 
     def until(
         self, condition: Callable[[dict[str, Any]], object], description: str, *, timeout: float = TIMEOUT_SECONDS

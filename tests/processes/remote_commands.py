@@ -7,39 +7,34 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from copy import copy
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 from django.contrib.admin.models import LogEntry
 from django.core.management import call_command
-from django.db import IntegrityError, OperationalError, connection, models, transaction
+from django.db import IntegrityError, OperationalError, connection
 from django.utils import timezone
 from django_q.models import OrmQ
 
 from connector_project.core import task_queue
 from connector_project.core.jobs import LeasedJob
-from connector_project.core.models import LIVE_FOR, RollupZone, WorkerHeartbeat
-from connector_project.core.secret_tokens import generate_token
+from connector_project.core.models import LIVE_FOR, WorkerHeartbeat
 from connector_project.operations import tasks as operations_tasks
 from connector_project.operations.models import AlertDelivery, Incident
 from connector_project.operations.onboarding import steps
 from crm import integration_module
 from crm import tasks as crm_tasks
 from crm.models import Command, Popup
-from crm.popup_rollup import POPUPS
-from telephony import task_names, tasks
+from telephony import tasks
 from telephony.models import BulkAction, Call, CallLogEntry, Notification
-from telephony.stats.rollup import CALLS
 from tenants import onboarding
-from tenants.models import AuditLogEntry, CrmConnection, RemoteList, RuleDraft, RuleVersion, Tenant, UisConnection
+from tenants.models import AuditLogEntry, CrmConnection, Tenant, UisConnection
 from tenants.rules import RecordingKind
+from tests.processes.client_copies import add_copies, slug_of
 from tests.processes.foreign_entries import push_foreign_entries, queue_depths
 from tests.rules import publish_rules_for_all
-from tests.simulator.environment import SLUG
 
 CONCURRENT_ADDITIONS = 8
-ModelT = TypeVar("ModelT", bound=models.Model)
 
 
 def _delete_rows() -> None:
@@ -71,11 +66,6 @@ def delete_clients() -> None:
 def execute(code: str) -> None:
     """Run Python code, as `manage.py shell -c` does in a process of its own."""
     exec(code, {})  # noqa: S102 -- written in the tests
-
-
-def slug_of(client: int) -> str:
-    """Return the short name of the client with this number."""
-    return f"{SLUG}-{client}" if client else SLUG
 
 
 def sweep() -> None:
@@ -205,58 +195,6 @@ def _add(client: int, token: str, crm_url: str, crm_key: str, number: str) -> st
         connection.close()
 
 
-def add_copies(new: list[tuple[int, str, str, str]]) -> None:
-    """Add activated clients by copying the rows of the first one, many at once."""
-    first = Tenant.objects.select_related("uis", "crm", "rule_version").get(slug=SLUG)
-    tenants = Tenant.objects.bulk_create(
-        _copy(first, name=f"Client {client}", slug=slug_of(client), activation_token=generate_token())
-        for client, *_keys in new
-    )
-    own = {"account_id": "", "holds_account": False}
-    UisConnection.objects.bulk_create(
-        _copy(first.uis, tenant=tenant, access_token=token, hook=generate_token(), **own)
-        for tenant, (_client, token, _url, _key) in zip(tenants, new, strict=True)
-    )
-    CrmConnection.objects.bulk_create(
-        _copy(first.crm, tenant=tenant, address=url, key=key, hook=generate_token(), client_id=generate_token(), **own)
-        for tenant, (_client, _token, url, key) in zip(tenants, new, strict=True)
-    )
-    versions = RuleVersion.objects.bulk_create(_copy(first.current_version, tenant=tenant) for tenant in tenants)
-    RuleDraft.objects.bulk_create(_copy(first.draft, tenant=one.tenant, based_on=one) for one in versions)
-    for version in versions:
-        version.tenant.rule_version = version
-    Tenant.objects.bulk_update(tenants, ["rule_version"])
-    # They have no calls, so nothing is left to be counted.
-    RollupZone.objects.bulk_create(
-        RollupZone(rollup=rollup.name, tenant_id=tenant.pk, time_zone=tenant.time_zone)
-        for tenant in tenants
-        for rollup in (CALLS, POPUPS)
-    )
-
-
-def begin_hourly_work() -> None:
-    """Queue the synchronisation and the comparison of each client at once."""
-    for tenant_id in list(Tenant.objects.order_by("pk").values_list("pk", flat=True)):
-        with transaction.atomic():
-            task_queue.enqueue(task_names.RECONCILE_CALLS, tenant_id)
-            task_queue.enqueue(task_names.SYNC_EMPLOYEES, tenant_id)
-
-
-def count_unlinked() -> int:
-    """Return how many clients were not yet synchronised and linked, plus the entries that wait."""
-    linked = RemoteList.objects.filter(kind=RemoteList.Kind.CRM_USERS).values("tenant")
-    return Tenant.objects.exclude(pk__in=linked).count() + count_queued()
-
-
-def _copy(row: ModelT, **changes: object) -> ModelT:
-    """Return an unsaved copy of a row, with some other values."""
-    made = copy(row)
-    made.pk, made._state.adding = None, True
-    for name, value in changes.items():
-        setattr(made, name, value)
-    return made
-
-
 def hook(client: int) -> str:
     """Return the client's webhook URL."""
     return str(integration_module.addresses(Tenant.objects.get(slug=slug_of(client)))["notifications"])
@@ -344,8 +282,6 @@ COMMANDS: dict[str, Callable[..., Any]] = {
         reconcile,
         add,
         add_copies,
-        begin_hourly_work,
-        count_unlinked,
         hook,
         denied_codes,
         consecutive_failures,

@@ -1,5 +1,6 @@
 """The control interface: scripts and tests drive the simulator with JSON."""
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,7 +19,7 @@ def execute(tenant: SimulatedTenant, name: str, params: Params) -> dict[str, Any
     command = COMMANDS.get(name)
     if command is None:
         raise BadRequest(
-            f"unknown command /control/{name}; use state, calls_by_client (GET), {', '.join(COMMANDS)} (POST)"
+            f"unknown command /control/{name}; use state, calls_by_client, events (GET), {', '.join(COMMANDS)} (POST)"
         )
     return command(find_tenant(tenant, params), params)
 
@@ -39,6 +40,19 @@ def connect(tenant: SimulatedTenant, params: Params) -> dict[str, Any]:
         raise BadRequest("hook must be the URL `notifications` that add_tenant prints")
     tenant.hook = hook
     tenant.templates.clear()
+    return {"done": True}
+
+
+def copy_connection(tenant: SimulatedTenant, params: Params) -> dict[str, Any]:
+    """{"copies": [[client, hook URL, {text: other text}], …]}: this client's module for others, with own secrets."""
+    with tenant.lock:
+        modules = json.dumps(tenant.crm_account.modules)
+        for client, hook, own in params.get("copies", []):
+            other = find_tenant(tenant, {"client": client})
+            text = modules
+            for name, value in own.items():
+                text = text.replace(name, value)
+            other.hook, other.crm_account.modules = str(hook), json.loads(text)
     return {"done": True}
 
 
@@ -68,6 +82,7 @@ def clear(tenant: SimulatedTenant, _params: Params) -> dict[str, Any]:
 
 COMMANDS: dict[str, Callable[[SimulatedTenant, Params], dict[str, Any]]] = {
     "connect": connect,
+    "copy": copy_connection,
     "type": set_template,
     "play": scenarios.play,
     "traffic": traffic.play,

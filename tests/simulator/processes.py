@@ -138,6 +138,13 @@ class Children:
             child.process.wait()
         self.running.clear()
 
+    def kill(self) -> None:
+        """Kill all processes and their descendants."""
+        for child in self.running:
+            _kill_group(child.process.pid)
+            child.process.wait()
+        self.running.clear()
+
     def _env(self, extra: Mapping[str, str] | None) -> dict[str, str]:
         inherited = {
             name: value for name, value in os.environ.items() if name in PASSED_VARIABLES or name.startswith("PYTHON")

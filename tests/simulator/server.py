@@ -10,7 +10,7 @@ from requests.structures import CaseInsensitiveDict
 
 from tests.simulator import control, page, scenarios, texts
 from tests.simulator.fixtures import BadRequest, SimulatedTenant
-from tests.simulator.state import calls_by_tenant, state
+from tests.simulator.state import calls_by_tenant, events_of_all, state
 
 UIS_PATHS = {"/uis/data/v2.0": "data", "/uis/call/v4.0": "call"}
 MEDIA_PATH = "/uis/media"
@@ -114,6 +114,8 @@ class Handler(BaseHTTPRequestHandler):
                 return self._json(200, state(control.find_tenant(tenant, dict(parse_qsl(query)))))
             if (self.command, name) == ("GET", "calls_by_client"):
                 return self._json(200, calls_by_tenant(tenant.vendors))
+            if (self.command, name) == ("GET", "events"):
+                return self._json(200, events_of_all(tenant.vendors))
             if self.command != "POST":
                 return self._json(405, {"error": "use POST"})
             params = json.loads(body or b"{}")

@@ -31,6 +31,13 @@ def calls_by_tenant(vendors: Vendors) -> list[dict[str, Any]]:
         ]
 
 
+def events_of_all(vendors: Vendors) -> list[tuple[str, str]]:
+    """Return the call and the time of each event that any CRM has received."""
+    with vendors.lock:
+        received = [event for tenant in vendors.tenants for event in tenant.crm_account.events]
+    return [(one["callExternalId"], one["_at"].isoformat(timespec="milliseconds")) for one in received]
+
+
 def _session(one: Session) -> dict[str, Any]:
     ended_at = one.ended_at or one.started_at
     return {

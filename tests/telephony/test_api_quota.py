@@ -111,3 +111,24 @@ def test_time_told_by_a_machine_whose_clock_is_ahead_is_no_longer_wait():
 
 def test_time_told_before_the_clock_was_set_back_is_unknown():
     assert wait(after=-3600, minute_remaining=0, minute_reset=30, day_remaining=0, day_reset=50_000) == 0
+
+
+@pytest.mark.parametrize(
+    ("stored", "told", "after", "expected"),
+    [
+        ({}, {}, 0, True),
+        (PLENTY, {}, 3599, False),
+        (PLENTY, {}, 3600, True),
+        (PLENTY, {}, -3600, True),  # the clock was set back
+        (PLENTY, {"minute_remaining": 31}, 5, False),
+        (PLENTY, {"minute_remaining": 30}, 5, True),  # half of them
+        (PLENTY, {"minute_limit": 8, "minute_remaining": 8}, 5, True),  # the reserve is more than half
+        (PLENTY, {"day_remaining": 1500}, 5, True),
+        (PLENTY, {"day_limit": None}, 5, True),
+        ({**PLENTY, "minute_remaining": 3}, {}, 5, True),  # enough again
+    ],
+)
+def test_quota_is_stored_unless_there_was_and_is_plenty(stored, told, after, expected):
+    now = NOW + timedelta(seconds=after)
+    before = api_quota.to_json(stored, now=NOW) if stored else {}
+    assert api_quota.is_news(api_quota.to_json({**PLENTY, **told}, now=now), before, now=now) is expected

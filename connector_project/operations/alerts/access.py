@@ -2,16 +2,19 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db.models import Exists, OuterRef
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from connector_project.core.check_results import Responsible
+from connector_project.core.compiled_queries import CompiledSelect
+from connector_project.core.placeholders import Placeholders
 from connector_project.operations.alerts.rule import Context, Rule
 from connector_project.operations.models import Incident
 from telephony.models import Notification
-from tenants.models import Tenant
+from tenants.models import CrmConnection, Tenant, UisConnection
 
 UIS, CRM = "UIS", "CRM"
 NOT_TOLD_AFTER = timedelta(minutes=15)
@@ -24,16 +27,10 @@ class RevokedUrls(Rule):
     resolved_text = _("The new URLs are in use.")
 
     def find(self, clients: Sequence[Tenant], *, now: datetime) -> Iterator[Incident]:
-        ready = [client for client in clients if hasattr(client, "uis") and hasattr(client, "crm")]
-        if revoked := {client.pk: client.uis.hook_revoked_at for client in ready if client.uis.hook_revoked_at}:
-            later = Notification.objects.filter(tenant=OuterRef("pk"), received_at__gt=OuterRef("uis__hook_revoked_at"))
-            unused = Tenant.objects.filter(~Exists(later), pk__in=revoked).order_by("pk")
-            for pk in unused.values_list("pk", flat=True):
-                yield self.incident(UIS, pk, since=revoked[pk])
-        for client in ready:
-            since = client.crm.module_outdated_since
-            if since is not None and now - since >= NOT_TOLD_AFTER:
-                yield self.incident(CRM, client.pk, since=since)
+        for pk, since in _UNUSED_URLS.fetch():
+            yield self.incident(UIS, pk, since=since)
+        for pk, since in _OUTDATED_MODULES.fetch(till=now - NOT_TOLD_AFTER):
+            yield self.incident(CRM, pk, since=since)
 
     def text(self, incident: Incident, context: Context) -> str:
         text = gettext(
@@ -49,6 +46,22 @@ class RevokedUrls(Rule):
 
     def responsible(self, incident: Incident) -> Responsible:
         return Responsible.CRM if incident.reason == CRM else Responsible.CLIENT
+
+
+def _unused_urls(_given: Placeholders) -> Any:
+    later = Notification.objects.filter(tenant=OuterRef("tenant"), received_at__gt=OuterRef("hook_revoked_at"))
+    revoked = UisConnection.objects.filter(hook_revoked_at__isnull=False, tenant__in=Tenant.objects.live())
+    return revoked.filter(~Exists(later)).order_by("tenant").values_list("tenant", "hook_revoked_at")
+
+
+def _outdated_modules(given: Placeholders) -> Any:
+    outdated = CrmConnection.objects.filter(module_outdated_since__lte=given.moment("till"))
+    live = outdated.filter(tenant__in=Tenant.objects.live())
+    return live.order_by("tenant").values_list("tenant", "module_outdated_since")
+
+
+_UNUSED_URLS: CompiledSelect[tuple[int, datetime]] = CompiledSelect(_unused_urls)
+_OUTDATED_MODULES: CompiledSelect[tuple[int, datetime]] = CompiledSelect(_outdated_modules)
 
 
 class ReconnectionAsked(Rule):

@@ -1,17 +1,21 @@
 """What a vendor denies, in words, and who must act."""
 
-from collections.abc import Iterable
+import functools
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.utils.translation import gettext
 
 from connector_project.core.check_results import Responsible
+from connector_project.core.compiled_queries import CompiledSelect
+from connector_project.core.placeholders import Placeholders
 from connector_project.core.redaction import redact
 from telephony.models.choices import NEEDED_RIGHTS, State
 from tenants import outbound_addresses
 from tenants.access_errors import AccessError
-from tenants.models import Connection
+from tenants.models import Connection, CrmConnection, Tenant, UisConnection
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,23 @@ class Denied:
     @property
     def responsible(self) -> Responsible:
         return responsible(self.code)
+
+
+def denied_connections() -> Iterator[tuple[str, list[Any]]]:
+    """Yield for each system the connections of live clients that deny something, without their access keys."""
+    for system, query in _DENIED.items():
+        yield system, query.fetch()
+
+
+def _denying(model: type[UisConnection] | type[CrmConnection], _given: Placeholders) -> Any:
+    rows = model._default_manager.filter(tenant__in=Tenant.objects.live()).exclude(denials={})
+    return rows.order_by("tenant").only("tenant", "denials")
+
+
+_DENIED: Mapping[str, CompiledSelect[Any]] = {
+    "uis": CompiledSelect(functools.partial(_denying, UisConnection)),
+    "crm": CompiledSelect(functools.partial(_denying, CrmConnection)),
+}
 
 
 def of_connection(connection: Connection | None) -> list[Denied]:

@@ -8,9 +8,10 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from connector_project.core.check_results import CHECKS, CheckResult, Responsible
+from connector_project.core.compiled_queries import CompiledSelect
 from connector_project.core.redaction import redact
 from connector_project.operations.alerts.rule import Context, Key, Rule
-from connector_project.operations.checks.history import UNAVAILABLE
+from connector_project.operations.checks.history import UNAVAILABLE, Failing
 from connector_project.operations.models import Incident
 from tenants.models import CheckRun, Tenant
 
@@ -28,13 +29,14 @@ class FailingChecks(Rule):
     resolved_text = _("The check passes again.")
 
     def find(self, clients: Sequence[Tenant], *, now: datetime) -> Iterator[Incident]:
-        runs = CheckRun.objects.filter(tenant__in=[client.pk for client in clients], failed_count__gt=0)
-        for pk, failing, results in runs.order_by("pk").values_list("tenant", "failing", "results"):
+        found = {pk: codes for pk, failing in _RUNS.fetch() if (codes := _worth_an_alert(failing))}
+        # The results, which are long, only of the few that need them.
+        runs = CheckRun.objects.filter(tenant__in=found).order_by("pk")
+        for pk, results in runs.values_list("tenant", "results") if found else ():
             params = {row.get("check"): row.get("params") or {} for row in results if not row.get("ok")}
-            for code, history in failing.items():
-                if code in CHECKS and code not in OTHERS and _is_worth_an_alert(code, history):
-                    values = {name: redact(str(value)) for name, value in params.get(code, {}).items()}
-                    yield self.incident(code, pk, since=datetime.fromisoformat(history["since"]), params=values)
+            for code, since in found[pk].items():
+                values = {name: redact(str(value)) for name, value in params.get(code, {}).items()}
+                yield self.incident(code, pk, since=datetime.fromisoformat(since), params=values)
 
     def text(self, incident: Incident, context: Context) -> str:
         check = CHECKS.get(incident.reason)
@@ -48,6 +50,21 @@ class FailingChecks(Rule):
     def is_explained(self, key: Key, others: Collection[Key]) -> bool:
         """Denied access fails checks, too, and says more."""
         return any(kind == Kind.ACCESS_DENIED and pk == key[0] for pk, kind, _reason in others)
+
+
+_RUNS: CompiledSelect[tuple[int, Any]] = CompiledSelect(
+    lambda _given: (
+        CheckRun.objects.filter(tenant__in=Tenant.objects.live(), failed_count__gt=0)
+        .order_by("pk")
+        .values_list("tenant", "failing")
+    )
+)
+
+
+def _worth_an_alert(failing: Failing) -> dict[str, str]:
+    """Return since when the checks fail that need an alert."""
+    ours = {code: one for code, one in failing.items() if code in CHECKS and code not in OTHERS}
+    return {code: one["since"] for code, one in ours.items() if _is_worth_an_alert(code, one)}
 
 
 def _is_worth_an_alert(code: str, history: dict[str, Any]) -> bool:

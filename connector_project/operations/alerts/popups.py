@@ -5,11 +5,25 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Case, Count, DurationField, Exists, ExpressionWrapper, F, OuterRef, Q, Value, When
+from django.db.models import (
+    Case,
+    Count,
+    DurationField,
+    Exists,
+    ExpressionWrapper,
+    F,
+    OuterRef,
+    Q,
+    QuerySet,
+    Value,
+    When,
+)
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from connector_project.core.check_results import Responsible, Text
+from connector_project.core.compiled_queries import CompiledSelect
+from connector_project.core.placeholders import Placeholders
 from connector_project.operations.alerts.rates import begins, high_failure_rate
 from connector_project.operations.alerts.rule import Context, Key, Rule
 from connector_project.operations.models import Incident
@@ -73,7 +87,7 @@ class Popups(Rule):
         for (pk, cause), counts in (*shown.items(), *faults.items()):
             if cause and (context := high_failure_rate(counts, totals[pk])):
                 yield self.incident(cause, pk, **context)
-        for pk, counts, rung in _not_told([client.pk for client in clients], now=now):
+        for pk, counts, rung in _not_told(now=now):
             if context := high_failure_rate(counts, rung):
                 yield self.incident(NOT_TOLD, pk, **context)
 
@@ -104,7 +118,11 @@ class Popups(Rule):
 
 def _popups(*, now: datetime) -> Counts:
     """Count the pop-ups of all clients by what became of them; "" for those in time."""
-    recent, day = begins(now)
+    return {(pk, outcome): counts for pk, outcome, *counts in _POPUPS.fetch(now=now)}
+
+
+def _by_outcome(given: Placeholders) -> Any:
+    recent, day = begins(given.moment("now"))
     rows = Popup.objects.filter(received_at__gte=day).order_by()
     timed = rows.annotate(
         uis=_duration("received_at", "ringing_at"),
@@ -113,31 +131,54 @@ def _popups(*, now: datetime) -> Counts:
         total=_duration("accepted_at", "ringing_at"),
     )
     grouped = timed.annotate(outcome=_OUTCOME).values_list("tenant", "outcome")
-    counted = grouped.annotate(lately=Count("pk", filter=Q(received_at__gte=recent)), in_a_day=Count("pk"))
-    return {(pk, outcome): counts for pk, outcome, *counts in counted}
+    return grouped.annotate(lately=Count("pk", filter=Q(received_at__gte=recent)), in_a_day=Count("pk"))
+
+
+_POPUPS: CompiledSelect[tuple[Any, ...]] = CompiledSelect(_by_outcome)
 
 
 def _dropped(*, now: datetime) -> Counts:
     """Count the rings whose pop-up was dropped by a fault; few rows, which have an index of their own."""
-    recent, day = begins(now)
+    return {(pk, cause): counts for pk, cause, *counts in _DROPPED.fetch(now=now)}
+
+
+def _by_cause(given: Placeholders) -> Any:
+    recent, day = begins(given.moment("now"))
     linked = Employee.objects.linked().filter(tenant=OuterRef("tenant"), uis_id=OuterRef("employee_uis_id"))
     rows = Notification.objects.filter(POPUP_FAULTS, Exists(linked), received_at__gte=day, event__in=_RINGS)
     # A rejected one has a row among the pop-ups.
     causes = rows.exclude(reason__in=[Reason.CRM_FAILED, Reason.UNKNOWN_EMPLOYEE, Reason.NOT_LINKED]).order_by()
     timed = causes.annotate(uis=_duration("received_at", "happened_at")).annotate(cause=_CAUSE)
-    counted = timed.values_list("tenant", "cause").annotate(
+    return timed.values_list("tenant", "cause").annotate(
         lately=Count("session_id", filter=Q(received_at__gte=recent), distinct=True),
         in_a_day=Count("session_id", distinct=True),
     )
-    return {(pk, cause): counts for pk, cause, *counts in counted}
 
 
-def _not_told(clients: Sequence[int], *, now: datetime) -> Iterator[tuple[int, list[int], list[int]]]:
-    """Yield each client with the calls that rang a linked employee without a notification of it, and all that rang."""
-    recent, day = begins(now)
-    same = {"tenant": OuterRef("tenant"), "session_id": OuterRef("session_id")}
-    calls = Call.objects.filter(
-        tenant__in=clients,
+_DROPPED: CompiledSelect[tuple[Any, ...]] = CompiledSelect(_by_cause)
+
+
+def _not_told(*, now: datetime) -> Iterator[tuple[int, list[int], list[int]]]:
+    """Yield each live client with the calls that rang a linked employee and were not told, and all that rang."""
+    rows = _UNTOLD.fetch(now=now)
+    if not rows:
+        return
+    recent, _day = begins(now)
+    named = {uis_id for _pk, _at, ids in rows for uis_id in ids}
+    staff = Employee.objects.linked().filter(tenant__in={pk for pk, *_row in rows}, uis_id__in=named)
+    linked = set(staff.values_list("tenant", "uis_id"))
+    starts = [(pk, at) for pk, at, ids in rows if any((pk, uis_id) in linked for uis_id in ids)]
+    of_day, lately = Counter(pk for pk, _at in starts), Counter(pk for pk, at in starts if at >= recent)
+    rung = _rung(now).filter(tenant__in=of_day).order_by().values_list("tenant")
+    for pk, *totals in rung.annotate(lately=Count("pk", filter=Q(started_at__gte=recent)), in_a_day=Count("pk")):
+        yield pk, [lately[pk], of_day[pk]], totals
+
+
+def _rung(now: Any) -> QuerySet[Call]:
+    """Return the calls of a day that rang somebody of whom a notification should have told; also for a placeholder."""
+    _recent, day = begins(now)
+    return Call.objects.filter(
+        tenant__in=Tenant.objects.live(),
         tenant__rule_version__rules__popup_incoming="ON_RING",
         started_at__gte=day,
         started_at__lt=now - SETTLED_AFTER,
@@ -145,18 +186,15 @@ def _not_told(clients: Sequence[int], *, now: datetime) -> Iterator[tuple[int, l
         direction="in",
         is_internal=False,
         origin=Call.Origin.WEBHOOK,  # of one that only the report has, nothing was told: the alert of no events
-    )
-    untold = calls.exclude(rung_employee_ids=[]).filter(
+    ).exclude(rung_employee_ids=[])
+
+
+def _untold(given: Placeholders) -> Any:
+    same = {"tenant": OuterRef("tenant"), "session_id": OuterRef("session_id")}
+    untold = _rung(given.moment("now")).filter(
         ~Exists(Popup.objects.filter(**same)), ~Exists(Notification.objects.filter(**same, event__in=_RINGS))
     )
-    rows = list(untold.order_by("-started_at").values_list("tenant", "started_at", "rung_employee_ids")[:MOST_CALLS])
-    if not rows:
-        return
-    named = {uis_id for _pk, _at, ids in rows for uis_id in ids}
-    staff = Employee.objects.linked().filter(tenant__in={pk for pk, *_row in rows}, uis_id__in=named)
-    linked = set(staff.values_list("tenant", "uis_id"))
-    starts = [(pk, at) for pk, at, ids in rows if any((pk, uis_id) in linked for uis_id in ids)]
-    of_day, lately = Counter(pk for pk, _at in starts), Counter(pk for pk, at in starts if at >= recent)
-    rung = calls.filter(tenant__in=of_day).exclude(rung_employee_ids=[]).order_by().values_list("tenant")
-    for pk, *totals in rung.annotate(lately=Count("pk", filter=Q(started_at__gte=recent)), in_a_day=Count("pk")):
-        yield pk, [lately[pk], of_day[pk]], totals
+    return untold.order_by("-started_at").values_list("tenant", "started_at", "rung_employee_ids")[:MOST_CALLS]
+
+
+_UNTOLD: CompiledSelect[tuple[int, datetime, list[int]]] = CompiledSelect(_untold)

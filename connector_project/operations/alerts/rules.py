@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
 
-from django.db.models import Case, Count, Max, Min, Q, Sum, Value, When
+from django.db.models import Count, Max, Min, Q, Sum
 from django.utils.formats import date_format
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -24,7 +24,7 @@ from connector_project.operations.alerts.rule import Context, Key, Rule
 from connector_project.operations.alerts.unlinked_employees import UnlinkedEmployees
 from connector_project.operations.alerts.webhook_intake import NotificationFlood, UnexpectedSource
 from connector_project.operations.models import Incident
-from telephony.models import Call, DailyReconciliation, FailureReason
+from telephony.models import Call, DailyReconciliation
 from tenants import datetime_display
 from tenants.models import RemoteList, Tenant
 
@@ -64,13 +64,13 @@ class AccessIsDenied(Rule):
     kind = Kind.ACCESS_DENIED
 
     def find(self, clients: Sequence[Tenant], *, now: datetime) -> Iterator[Incident]:
-        for client in clients:
-            for system in SYSTEMS:
-                for one in denials.of_connection(getattr(client, system, None)):
+        for system, connections in denials.denied_connections():
+            for connection in connections:
+                for one in denials.of_connection(connection):
                     context: Context = {"side": system, "code": one.code, "since": one.since}
                     if one.rights:
                         context["rights"] = list(one.rights)
-                    yield self.incident(f"{system}:{one.code}"[:80], client.pk, **context)
+                    yield self.incident(f"{system}:{one.code}"[:80], connection.tenant_id, **context)
 
     def text(self, incident: Incident, context: Context) -> str:
         text = gettext("%(system)s has denied access since %(moment)s.")
@@ -84,24 +84,12 @@ class AccessIsDenied(Rule):
 
 class Backlog(Rule):
     kind = Kind.BACKLOG
-    # What a call waits for: an unavailable vendor (for this call or for one just before), or UIS API points.
-    away = Case(
-        When(
-            Q(reason=FailureReason.UIS_UNAVAILABLE) | queue_lag.UIS_IS_AWAY, then=Value(FailureReason.UIS_UNAVAILABLE)
-        ),
-        When(reason=FailureReason.UIS_QUOTA, then=Value(FailureReason.UIS_QUOTA)),
-        When(
-            Q(reason=FailureReason.CRM_UNAVAILABLE) | queue_lag.CRM_IS_AWAY, then=Value(FailureReason.CRM_UNAVAILABLE)
-        ),
-    )
 
     def find(self, clients: Sequence[Tenant], *, now: datetime) -> Iterator[Incident]:
         for pk, since in queue_lag.by_client(now=now).items():
             if now - since >= OVERDUE_AFTER:
                 yield self.incident(OVERDUE, pk, since=since)
-        calls = Call.objects.filter(next_attempt_at__isnull=False, failed_at=None, is_low_priority=False).order_by()
-        waiting = calls.annotate(away=self.away).filter(away__isnull=False).values_list("tenant", "away")
-        for pk, reason, since, count in waiting.annotate(Min("retry_window_started_at"), Count("pk")):
+        for pk, reason, since, count in queue_lag.waiting_for_vendors():
             if now - since >= AWAY_AFTER:
                 yield self.incident(reason, pk, since=since, calls=count)
 
@@ -194,14 +182,13 @@ RULES: Mapping[str, Rule] = {
 }
 
 
-# Only the columns that the rules need, so that no access key is decrypted.
+# Only what a rule needs of each client: what few have is asked for by its rule.
 _COLUMNS = (
     *("time_zone", "opens_at", "closes_at", "works_weekends", "activated_at"),
     *("traffic_profile__hours", "traffic_profile__weeks"),
-    *("uis__denials", "crm__denials", "uis__hook_revoked_at", "crm__module_outdated_since"),
 )
 _CLIENTS: CompiledSelect[Tenant] = CompiledSelect(
-    lambda _given: Tenant.objects.live().order_by("pk").select_related("traffic_profile", "uis", "crm").only(*_COLUMNS)
+    lambda _given: Tenant.objects.live().order_by("pk").select_related("traffic_profile").only(*_COLUMNS)
 )
 
 
