@@ -128,7 +128,9 @@ def stored_data(tenant, pbx, crm):
     for model in apps.get_models(include_auto_created=True):
         if model._meta.app_label in {"tenants", "telephony", "crm"} or model is OrmQ:
             rows = [normalise(row) for row in model._base_manager.order_by("pk").values()]
-            found[model.__name__] = [drop(row, "id", "tenant_id", "data_limits") for row in rows]
+            found[model.__name__] = [
+                drop(row, "id", "tenant_id", "rule_version_id", "based_on_id", "data_limits") for row in rows
+            ]
     return found, normalise(drop(vars(crm), "recent")), normalise(drop(vars(pbx), "spent"))
 
 

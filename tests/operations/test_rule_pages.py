@@ -1,12 +1,14 @@
 """The pages of a client's rules: draft, publish, discard, versions, roll back."""
 
+import json
+
 import pytest
 from django.urls import reverse
 from django.utils import timezone
 
 from tenants import rule_versions
-from tenants.models import AuditLogEntry, RuleDraft, RuleVersion
-from tenants.rules import Rules
+from tenants.models import AuditLogEntry, RuleDraft, RuleVersion, Tenant
+from tenants.rules import Rules, dumps
 from tests import html_text
 from tests.conftest import CONTACT, IVAN, NUMBER
 from tests.rules import current_rules, draft_of, publish_rules
@@ -173,3 +175,68 @@ def test_lists_are_compared_by_value(client, save, tenant, pbx):
     assert f"+{NUMBER}" in text
     client.post(address("publish", tenant), html_text.fields(page.content.decode()) | {"why": "lists"})
     assert (current_rules(tenant).employees, current_rules(tenant).numbers) == ((IVAN,), (NUMBER,))
+
+
+# --- one rule for many clients
+
+BULK = reverse("admin:tenants_tenant_bulk_rule_change")
+
+
+@pytest.fixture
+def preview(client, operator, tenant, twin):
+    """Ask for the preview of other owners; return it with its form."""
+
+    def ask():
+        typed = {"rule": "owner", "value": "FIRST_TALKER", "why": "a reason"}
+        answer = client.post(BULK, typed | {"clients": f"{tenant.pk},{twin.pk}"}, headers=ENGLISH)
+        lines = {line.client: line for line in answer.context["lines"]}
+        return lines, html_text.fields(answer.content.decode()) | {"confirm": "yes"}
+
+    return ask
+
+
+def owners(*clients):
+    return [(draft_of(one).owner, current_rules(one).owner) for one in clients]
+
+
+def test_ticked_clients_get_a_version_and_the_others_a_draft(client, preview, tenant, twin):
+    lines, form = preview()
+    assert all(line.is_ready for line in lines.values())
+    client.post(BULK, form | {"publish": [str(twin.pk)]})
+    assert owners(tenant, twin) == [("FIRST_TALKER", "LAST_TALKER"), ("FIRST_TALKER", "FIRST_TALKER")]
+    assert [version.why for version in RuleVersion.objects.filter(number=2)] == ["a reason"]
+
+
+def test_what_others_have_drafted_is_shown_and_not_ticked(client, preview, tenant, twin):
+    RuleDraft.objects.filter(tenant=tenant).update(upload_missed=False)
+    lines, form = preview()
+    assert (len(lines[tenant.name].others), lines[tenant.name].is_ready, lines[twin.name].is_ready) == (1, False, True)
+    assert form["publish"] == str(twin.pk)
+    client.post(BULK, form | {"publish": [str(tenant.pk)]})
+    assert (current_rules(tenant).owner, current_rules(tenant).upload_missed) == ("FIRST_TALKER", False)
+
+
+def test_stale_draft_is_not_published_whatever_is_ticked(client, preview, tenant, twin):
+    RuleDraft.objects.filter(tenant=tenant).update(upload_missed=False)
+    version = RuleVersion.objects.create(
+        tenant=tenant, number=2, rules=dumps(Rules(send_recording=False)), published_at=timezone.now()
+    )
+    Tenant.objects.filter(pk=tenant.pk).update(rule_version=version)
+    lines, form = preview()
+    assert lines[tenant.name].stale
+    answer = client.post(BULK, form | {"publish": [str(tenant.pk), str(twin.pk)]}, follow=True, headers=ENGLISH)
+    assert owners(tenant, twin) == [("FIRST_TALKER", "LAST_TALKER"), ("FIRST_TALKER", "FIRST_TALKER")]
+    assert [message.level_tag for message in answer.context["messages"]] == ["success", "warning"]
+
+
+def test_altered_preview_changes_nobody(client, preview, operator, tenant, twin):
+    _lines, form = preview()
+    seen = json.loads(form["previewed"])
+    seen["clients"] = {str(tenant.pk): "1.0", str(twin.pk): None, "x": "1.0", "999999": "1.0"}
+    boxes = {"publish": [str(tenant.pk), str(twin.pk), "x", "999999"]}
+    client.post(BULK, form | boxes | {"previewed": json.dumps(seen)})
+    assert owners(tenant, twin) == [("LAST_TALKER", "LAST_TALKER")] * 2
+    operator.sees_all_tenants = False
+    operator.save()
+    client.post(BULK, form | boxes)
+    assert owners(tenant, twin) == [("LAST_TALKER", "LAST_TALKER")] * 2
