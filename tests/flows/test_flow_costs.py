@@ -107,10 +107,10 @@ def flows(client, tenant, pbx, crm, notify, run_queue):
 @pytest.mark.parametrize(
     ("flow", "modules", "calls"),
     [
-        ("ringing", 34, 46),
-        ("missed", 50, 103),
-        ("answered", 62, 144),
-        ("click", 21, 31),
+        ("ringing", 34, 47),
+        ("missed", 50, 104),
+        ("answered", 62, 146),
+        ("click", 21, 32),
         ("status", 21, 25),
         ("sync", 35, 93),
     ],

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telephony.calls import attribution
+from telephony.calls import attribution, steps
 from telephony.calls.attribution import KnownFact, Origin, Told, from_columns, merge, to_columns
+from telephony.models import Call, State
 from telephony.staff import number_attribution
 from telephony.uis import attribution as wire
 from telephony.uis.call_facts import ATTRIBUTION, FACTS, REPORT_COLUMNS, Fact, Kind, Price
@@ -210,3 +211,18 @@ def test_no_name_of_the_wire_tells_two_facts():
     columns = [sources.column for sources in FACTS.values() if sources.column]
     assert len(columns) == len(set(columns))
     assert "source" not in REPORT_COLUMNS
+
+
+# --- a step
+
+
+def test_step_keeps_what_a_notification_told_meanwhile():
+    """The outcome was computed with the row as it was claimed."""
+    claimed = Call(session_id=1)
+    attribution.note(claimed, told(Origin.STATIC, campaign="Весна"))
+    outcome = steps.Moved(state=State.READY, changes=attribution.resolved(claimed, [told(Origin.REPORT, rating=5)]))
+    locked = Call(session_id=1)
+    attribution.note(locked, told(Origin.NOTIFICATION, campaign="Лето", tags=("VIP",)))
+    steps.apply(locked, outcome, now=BEGAN)
+    assert (locked.campaign, locked.tags, locked.state) == ("Лето", ["VIP"], State.READY)
+    assert locked.attribution["rating"]["value"] == 5

@@ -11,6 +11,7 @@ from connector_project.core import http_client
 from connector_project.core.http_client import Reply
 from telephony.uis import client as uis
 from telephony.uis import data_api
+from telephony.uis.call_facts import REPORT_COLUMNS
 from telephony.uis.jsonrpc import Channel
 from telephony.uis.numbers import UisNumber
 from telephony.uis.types import Account, CallLeg, EndedEvent, Result, Status, UisEmployee
@@ -647,3 +648,22 @@ def test_request_without_a_key_is_not_sent():
     with pytest.raises(http_client.AccessDenied):
         client.account()
     assert transport.calls == []
+
+
+@pytest.mark.parametrize("mnemonic", ["parameter_component_disabled", "unexpected_parameters"])
+def test_refused_columns_are_left_out_for_the_rest_of_the_client(mnemonic):
+    answer = load("get_calls_report.response.json")
+    transport = FakeTransport(error_reply(mnemonic), answer, answer)
+    client = transport.client()
+    for _time in range(2):
+        assert list(client.calls(since=SINCE, till=TILL, columns=REPORT_COLUMNS)) == [ANSWERED]
+    asked = [set(REPORT_COLUMNS) <= set(params["fields"]) for _method, params in transport.calls]
+    assert (asked, list(client.refused_columns)) == ([True, False, False], ["get.calls_report"])
+
+
+def test_other_refusal_is_no_matter_of_the_columns():
+    transport = FakeTransport(error_reply("data_type_error"))
+    client = transport.client()
+    with pytest.raises(http_client.UnexpectedReply):
+        list(client.calls(since=SINCE, till=TILL, columns=REPORT_COLUMNS))
+    assert client.refused_columns == {}
