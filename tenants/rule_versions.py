@@ -22,6 +22,7 @@ STALE = _(
 )
 EDITED = _("Somebody has changed the draft since you opened this page. Nothing is published. Look at it again.")
 EDITED_BEFORE_DISCARD = _("Somebody has changed the draft since you opened this page. Nothing is discarded.")
+EDITED_BEFORE_EDIT = _("Somebody has changed the draft since you opened this page. Nothing is saved. Look at it again.")
 NO_DIFFERENCE = _("These are the current rules already. Nothing is published.")
 MOVED_ON = _("Another version was published since you opened this page. Nothing is published. Look at it again.")
 Action = AuditLogEntry.Action
@@ -94,6 +95,22 @@ def discard(tenant_id: int, *, seen: str, by: Actor, now: datetime) -> None:
         raise ValidationError(EDITED_BEFORE_DISCARD)
     draft.take(tenant.current_version)
     audit.log(tenant, Action.DRAFT_DISCARDED, now=now, by=by, target=tenant.current_version)
+
+
+@atomic
+def edit(tenant_id: int, *, seen: str, by: Actor, now: datetime, **values: object) -> None:
+    """Change columns of the draft that a page has shown (`seen`, its stamp).
+
+    Raises ValidationError if somebody has changed it since, or a value is not valid; then nothing has changed.
+    """
+    _tenant, draft = _lock(tenant_id)
+    if stamp(draft) != seen:
+        raise ValidationError(EDITED_BEFORE_EDIT)
+    for name, value in values.items():
+        setattr(draft, name, value)
+    draft.value()  # refuses what a version could not hold
+    draft.save(update_fields=[*values])
+    note_edit(draft, by=by, now=now)
 
 
 def note_edit(draft: RuleDraft, *, by: Actor, now: datetime) -> None:

@@ -43,7 +43,7 @@ class RulePagesMixin(BaseAdmin):
     @page("<int:tenant_id>/rules/", name="tenants_tenant_rules")
     def rules_view(self, request: HttpRequest, tenant_id: int) -> HttpResponseBase:
         """List the versions; with `from` and `to` the differences of two of them."""
-        tenant, now = _load(tenant_id), timezone.now()
+        tenant, now = load_client(tenant_id), timezone.now()
         rows = RuleVersion.objects.filter(tenant=tenant).select_related("published_by")[:VERSIONS_SHOWN]
         redacted = redactor_for(request.user).text
         versions = [
@@ -61,7 +61,7 @@ class RulePagesMixin(BaseAdmin):
     @page("<int:tenant_id>/rules/publish/", name="tenants_tenant_rules_publish", permission=CHANGE)
     def publish_rules_view(self, request: HttpRequest, tenant_id: int) -> HttpResponseBase:
         """Show what the draft changes, and publish it when it is confirmed."""
-        tenant, now = _load(tenant_id), timezone.now()
+        tenant, now = load_client(tenant_id), timezone.now()
         draft = tenant.draft
         form = PublishForm(request.POST if request.method == "POST" else None)
         if request.method == "POST" and form.is_valid():
@@ -75,7 +75,7 @@ class RulePagesMixin(BaseAdmin):
                 )
             except ValidationError as exc:
                 form.add_error(None, exc)
-                tenant = _load(tenant_id)
+                tenant = load_client(tenant_id)
                 draft = tenant.draft
             else:
                 return _done(request, tenant, version)
@@ -104,7 +104,7 @@ class RulePagesMixin(BaseAdmin):
     @page("<int:tenant_id>/rules/<int:number>/roll-back/", name="tenants_tenant_rules_roll_back", permission=CHANGE)
     def roll_back_view(self, request: HttpRequest, tenant_id: int, number: int) -> HttpResponseBase:
         """Show what an earlier version would change, and publish its rules again when it is confirmed."""
-        tenant, now = _load(tenant_id), timezone.now()
+        tenant, now = load_client(tenant_id), timezone.now()
         earlier = get_object_or_404(RuleVersion, tenant=tenant, number=number)
         form = PublishForm(request.POST if request.method == "POST" else None)
         if request.method == "POST" and form.is_valid():
@@ -120,7 +120,7 @@ class RulePagesMixin(BaseAdmin):
                 )
             except ValidationError as exc:
                 form.add_error(None, exc)
-                tenant = _load(tenant_id)
+                tenant = load_client(tenant_id)
             else:
                 return _done(request, tenant, version)
         else:
@@ -163,7 +163,8 @@ def draft_banner(tenant: Tenant) -> dict[str, Any]:
     }
 
 
-def _load(tenant_id: int) -> Any:
+def load_client(tenant_id: int) -> Any:
+    """Return the client with the version that decides and the draft; 404 without one."""
     rows = Tenant.objects.select_related("uis", "rule_version", "draft__based_on", "draft__edited_by")
     tenant = get_object_or_404(rows, pk=tenant_id)
     tenant.draft.tenant = tenant

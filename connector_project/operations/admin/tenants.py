@@ -20,6 +20,7 @@ from connector_project.operations import tenant_status
 from connector_project.operations.admin import tenant_inlines, tenant_panel
 from connector_project.operations.admin.bulk_rule_change import BulkRuleChangeMixin
 from connector_project.operations.admin.employee_mapping import MappingMixin
+from connector_project.operations.admin.field_map_page import FieldMapMixin
 from connector_project.operations.admin.missed_callers import MissedMixin
 from connector_project.operations.admin.new_client import NewClientMixin
 from connector_project.operations.admin.new_clients import NewClientsMixin
@@ -62,6 +63,7 @@ class TenantAdmin(
     NewClientsMixin,
     BulkRuleChangeMixin,
     RulePagesMixin,
+    FieldMapMixin,
     MappingMixin,
     StatisticsMixin,
     MissedMixin,
