@@ -13,8 +13,8 @@ from tenants.models import RuleDraft, Tenant
 from tenants.rules import PopupChoice
 from tenants.visibility import Reader, visible_to
 
-# Rules that are lists of a client's own numbers, employees and contacts.
-OF_OWN_LISTS = {"number_filter", "employee_filter", "contact_filter", "contacts"}
+# Rules that name a client's own numbers, employees, contacts, stores and campaigns.
+OF_OWN_LISTS = {"number_filter", "employee_filter", "contact_filter", "contacts", "field_map"}
 # The rules that any client may have as they are.
 SHARED_RULES: dict[str, Any] = {
     rule.name: rule

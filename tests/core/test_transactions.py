@@ -180,7 +180,7 @@ def test_task_that_meets_a_conflict_runs_again(tenant, pbx, monkeypatch):
     from telephony.staff import sync
 
     ran = []
-    monkeypatch.setattr(sync, "sync", fail_first(lambda tenant, now: ran.append(tenant.pk)))
+    monkeypatch.setattr(sync, "sync", fail_first(lambda tenant, *, now, **_more: ran.append(tenant.pk)))
     run_task(task_names.SYNC_EMPLOYEES, tenant.pk)
     assert ran == [tenant.pk, tenant.pk]
 

@@ -91,7 +91,7 @@ BREAKS = {
     "evaluate": ("DEBOUNCING", pipeline, "apply_resolution", lambda call, *_more: call.contact == BAD),
     "fetch legs": ("FETCHING_LEGS", pipeline, "apply_resolution", lambda call, *_more: call.contact == BAD),
     "ask for the manager": ("RESOLVING_OWNER", RetailCrmClient, "manager", lambda _self, phone: BAD in phone),
-    "build the record": ("READY", call_records, "_record", lambda call: call.contact == BAD),
+    "build the record": ("READY", call_records, "_record", lambda call, *_more: call.contact == BAD),
     "write the evaluation": ("DEBOUNCING", Call, "move_to", lambda call, *_more: call.contact == BAD),
     "write the legs": ("FETCHING_LEGS", Call, "move_to", lambda call, *_more: call.contact == BAD),
     "write the owner": ("RESOLVING_OWNER", Call, "move_to", lambda call, *_more: call.contact == BAD),
@@ -113,7 +113,7 @@ def test_fault_of_the_database_fails_nobody(prepare, crm, later, monkeypatch):
     """The task is repeated after its lease."""
     prepare("READY")
     with monkeypatch.context() as patch:
-        break_function(patch, call_records, "_record", OperationalError(), is_bad=lambda _call: True)
+        break_function(patch, call_records, "_record", OperationalError(), is_bad=lambda *_args: True)
         with pytest.raises(OperationalError):
             later(timedelta(minutes=1))
     task_queue.lose()

@@ -107,12 +107,12 @@ def flows(client, tenant, pbx, crm, notify, run_queue):
 @pytest.mark.parametrize(
     ("flow", "modules", "calls"),
     [
-        ("ringing", 34, 47),
-        ("missed", 50, 104),
-        ("answered", 62, 146),
+        ("ringing", 39, 49),
+        ("missed", 56, 112),
+        ("answered", 69, 158),
         ("click", 21, 32),
         ("status", 21, 25),
-        ("sync", 35, 93),
+        ("sync", 35, 98),
     ],
 )
 def test_flow_crosses_no_more_modules_than_now(flows, flow, modules, calls):

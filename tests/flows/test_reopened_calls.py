@@ -33,6 +33,13 @@ class Story:
     is_answered: bool = True
 
 
+LEFT_OUT = {
+    "target": "upload.phone",
+    "facts": ["contact"],
+    "form": "leave_the_record_out",
+    "subject": "number",
+    "values": ["74950000002"],
+}
 LOST_IN_THE_MENU = ("lost_call", {"employee_ids": [], "wait_time_duration": 3})
 STORIES = {
     SkipReason.MISSED_OFF: Story(
@@ -67,6 +74,12 @@ STORIES = {
     SkipReason.CONTACT: Story(
         {"contact_filter": "EXCEPT", "contacts": OTHER_CONTACT},
         [("call_end", {"contact_phone_number": OTHER_CONTACT})],
+        [("call_end", {})],
+        is_answered=False,
+    ),
+    SkipReason.FIELD_MAP: Story(
+        {"field_map": [LEFT_OUT]},
+        [("call_end", {"virtual_phone_number": "74950000002"})],
         [("call_end", {})],
         is_answered=False,
     ),

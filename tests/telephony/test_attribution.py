@@ -19,6 +19,7 @@ from telephony.uis.call_facts import ATTRIBUTION, FACTS, REPORT_COLUMNS, Fact, K
 from telephony.uis.data_api import Listing
 from telephony.uis.fields import Locale
 from telephony.uis.numbers import Campaign, UisNumber
+from tenants.models import Tenant
 
 BEGAN = datetime(2026, 3, 10, 9, 0, tzinfo=UTC)
 MOSCOW = Locale(ZoneInfo("Europe/Moscow"))
@@ -218,10 +219,11 @@ def test_no_name_of_the_wire_tells_two_facts():
 
 def test_step_keeps_what_a_notification_told_meanwhile():
     """The outcome was computed with the row as it was claimed."""
-    claimed = Call(session_id=1)
+    tenant = Tenant(rule_version_id=1)
+    claimed = Call(session_id=1, tenant=tenant)
     attribution.note(claimed, told(Origin.STATIC, campaign="Весна"))
     outcome = steps.Moved(state=State.READY, changes=attribution.resolved(claimed, [told(Origin.REPORT, rating=5)]))
-    locked = Call(session_id=1)
+    locked = Call(session_id=1, tenant=tenant)
     attribution.note(locked, told(Origin.NOTIFICATION, campaign="Лето", tags=("VIP",)))
     steps.apply(locked, outcome, now=BEGAN)
     assert (locked.campaign, locked.tags, locked.state) == ("Лето", ["VIP"], State.READY)

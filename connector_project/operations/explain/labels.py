@@ -9,7 +9,9 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from connector_project.core.check_results import Text
 from telephony.models import Call, Notification, Step
-from tenants import rule_differences, rule_labels
+from tenants import field_map_labels, rule_differences, rule_labels
+from tenants.field_map.rows import FieldMap
+from tenants.field_map.transformations import Kind
 from tenants.models import RuleDraft, Tenant
 from tenants.rules import RecordingKind
 from tenants.transfer_rules import Filter, SkipReason
@@ -22,6 +24,7 @@ _RULE_FIELDS: Mapping[str, str] = {
     SkipReason.NUMBER: "number_filter",
     SkipReason.EMPLOYEE: "employee_filter",
     SkipReason.CONTACT: "contact_filter",
+    SkipReason.FIELD_MAP: "field_map",
 }
 # https://comagic.github.io/data_api/report/get_call_legs_report/
 _FINISH_REASONS: Mapping[str, Text] = {
@@ -166,6 +169,9 @@ def _value_text(field: str, value: object) -> str:
         return _("yes") if value else _("no")
     if value is None:
         return "–"
+    if isinstance(value, FieldMap):
+        left_out = (row for row in value.rows if row.transformation.kind == Kind.LEAVE_THE_RECORD_OUT)
+        return "; ".join(map(field_map_labels.describe, left_out))
     return str(dict(RuleDraft._meta.get_field(field).flatchoices).get(value, value))  # type: ignore[union-attr]
 
 
