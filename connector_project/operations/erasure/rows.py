@@ -71,8 +71,8 @@ def _erased_rules(before: dict[str, Any], number: Number) -> dict[str, Any]:
     lists = {name: {erase_list(entry, number) for entry in before.get(name, ())} for name in ("numbers", "contacts")}
     kept = {name: sorted(entries) for name, entries in lists.items() if name in before}
     kept |= {name: value for name, value in before.items() if name == "employees"}
-    rest: dict[str, Any] = erase_json({name: value for name, value in before.items() if name not in kept}, number)
-    return rest | kept
+    others: dict[str, Any] = erase_json({name: one for name, one in before.items() if name not in kept}, number)
+    return others | kept
 
 
 _SPECIAL: Mapping[tuple[str, str], Callable[[Any, Number], Any]] = {
