@@ -29,7 +29,7 @@ def of_call(call: Call, *, store: str, recording_url: str, needed: Collection[Fa
             Fact.TALK_SECONDS: call.talk_seconds,
             Fact.WAIT_SECONDS: call.wait_seconds,
             Fact.RECORDING: recording_url,
-            Fact.CUSTOMER: call.customer,
+            Fact.CUSTOMER: call.crm_customer,
         }
         | told
     )

@@ -152,7 +152,7 @@ def _find_owner(tenant: Tenant, call: Call, *, now: datetime) -> Outcome:
     if not needs_manager:
         changes = {}
     if asks_customer:
-        changes["customer"] = "known" if answer.is_known or answer.manager else "new"
+        changes["crm_customer"] = "known" if answer.is_known or answer.manager else "new"
     return Moved(state=State.READY, changes=changes)
 
 

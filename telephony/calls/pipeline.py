@@ -187,7 +187,7 @@ def owner_of(call: Call) -> Employee | None:
 
 def next_state_after_legs(call: Call, rules: Rules) -> State:
     """Return the state after the legs are known: a missed call may first need its manager from the CRM."""
-    needs_customer = not call.customer and Fact.CUSTOMER in rules.field_map.needs(Record.UPLOAD)
+    needs_customer = not call.crm_customer and Fact.CUSTOMER in rules.field_map.needs(Record.UPLOAD)
     return Call.State.RESOLVING_OWNER if needs_customer or needs_manager(call, rules) else Call.State.READY
 
 

@@ -56,7 +56,7 @@ class Call(RetriedJob):
     # Where these four come from, and what else is known of where the call came from: `calls.attribution`.
     attribution = models.JSONField(default=dict, editable=False)
     # "known" or "new": whether the CRM knows the customer; "" if nobody asked.
-    customer = models.CharField(_("customer"), max_length=5, blank=True)
+    crm_customer = models.CharField(_("customer"), max_length=5, blank=True)
     command_external_id = models.CharField(_("click-to-call ID"), max_length=100, blank=True)
     employee = models.ForeignKey(
         Employee, models.SET_NULL, null=True, related_name="+", db_index=False, verbose_name=_("employee")
@@ -186,7 +186,7 @@ class Call(RetriedJob):
             employees=owner or tuple(self.rung_employee_ids),
             is_too_old=self.is_expired(now=now),
             source=self.source,
-            customer=self.customer,
+            customer=self.crm_customer,
         )
         return rules.upload_skip_reason(rule_input)
 
@@ -232,7 +232,7 @@ PIPELINE_FIELDS = [
     *["state", "reason", "detail", "attempts", "first_attempt_at", "failed_at", "uploaded_at"],
     *["next_attempt_at", "claim_token", "claimed_by", "lost_leases"],
     *["source", "scenario", "campaign", "tags", "attribution"],
-    *["direction", "contact", "number", "command_external_id", "customer", "is_internal", "is_lost", "result"],
+    *["direction", "contact", "number", "command_external_id", "crm_customer", "is_internal", "is_lost", "result"],
     *["talk_seconds", "wait_seconds", "started_at", "ended_at", "rung_employee_ids"],
     *["employee_id", "crm_user_id", "uis_snapshot", "recording_url", "awaits_recording"],
     *["has_legs", "skip_reason", "rule_version_id", "is_erased"],

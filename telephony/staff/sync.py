@@ -90,7 +90,7 @@ def enqueue_readings(*, now: datetime) -> None:
     remote_lists.enqueue_readings(task_names.SYNC_EMPLOYEES, KINDS, accessible, now=now)
 
 
-@transaction.atomic(savepoint=False)
+@transaction.atomic
 def save(tenant: Tenant, staff: UisStaff, *, now: datetime) -> None:
     """Make our lists equal to UIS's answers, requested at `now`; of two answers the one requested last is kept.
 

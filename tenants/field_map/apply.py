@@ -1,11 +1,11 @@
 """Applies a field map to the facts of one call."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tenants.field_map.facts import Fact, Facts, shown
-from tenants.field_map.rows import FieldMap, Row
-from tenants.field_map.targets import TARGETS, Record, Target
+from tenants.field_map.rows import DEFAULT, FieldMap, Row
+from tenants.field_map.targets import TARGETS, Record
 from tenants.field_map.transformations import Kind
 
 
@@ -31,22 +31,32 @@ def applied(field_map: FieldMap, record: Record, facts: Facts, *, salt: str) -> 
     """Return the fields of a record. The first row of a target that holds and has a known fact decides."""
     values: dict[str, str] = {}
     paths: dict[str, Path] = {}
-    for target in _targets(record):
-        name = target.code.partition(".")[2]
-        for number, row in field_map.of(target):
-            if not row.condition.holds(facts):
-                continue
-            kind = row.transformation.kind
-            if kind in {Kind.LEAVE_OUT, Kind.LEAVE_THE_RECORD_OUT}:
-                paths[name] = Path(row=number, fact=row.facts[0], form=kind)
-                if kind == Kind.LEAVE_THE_RECORD_OUT:
-                    return Applied(paths=paths, is_left_out=True)
-                break
-            if text := _text(row, facts, salt=salt):
-                fact, values[name] = text[0], text[1][: target.longest]
-                paths[name] = Path(row=number, fact=fact, form=kind)
-                break
+    for name, target in _BY_RECORD[record]:
+        found = _of_target(field_map.of(target), facts, salt=salt)
+        if found is None:
+            continue
+        paths[name], value = found
+        if paths[name].form == Kind.LEAVE_THE_RECORD_OUT:
+            return Applied(paths=paths, is_left_out=True)
+        if value:
+            values[name] = value[: target.longest]
     return Applied(values=values, paths=paths)
+
+
+def _of_target(rows: Sequence[tuple[int, Row]], facts: Facts, *, salt: str) -> tuple[Path, str] | None:
+    """Return how a field is filled, and with what; "" if it is left out. None: no row has a known fact."""
+    for number, row in rows:
+        if number == DEFAULT:
+            fact = row.facts[0]
+            return (Path(row=DEFAULT, fact=fact, form=Kind.PASS), str(facts[fact])) if fact in facts else None
+        if not row.condition.holds(facts):
+            continue
+        kind = row.transformation.kind
+        if kind in {Kind.LEAVE_OUT, Kind.LEAVE_THE_RECORD_OUT}:
+            return Path(row=number, fact=row.facts[0], form=kind), ""
+        if found := _text(row, facts, salt=salt):
+            return Path(row=number, fact=found[0], form=kind), found[1]
+    return None
 
 
 def _text(row: Row, facts: Facts, *, salt: str) -> tuple[Fact, str] | None:
@@ -59,8 +69,7 @@ def _text(row: Row, facts: Facts, *, salt: str) -> tuple[Fact, str] | None:
     return None
 
 
-_BY_RECORD = {record: [target for target in TARGETS.values() if target.record == record] for record in Record}
-
-
-def _targets(record: Record) -> list[Target]:
-    return _BY_RECORD[record]
+_BY_RECORD = {
+    record: [(code.partition(".")[2], target) for code, target in TARGETS.items() if target.record == record]
+    for record in Record
+}

@@ -11,6 +11,7 @@ from tenants.field_map.facts import Fact, Facts, Price, is_known_at_ring, price_
 from tenants.field_map.targets import TARGETS, Record, Target
 from tenants.field_map.transformations import AS_IT_IS, Kind, Transformation
 
+DEFAULT = 0  # the number of a target's default, which passes its one fact as it is and always holds
 MOST_ROWS, MOST_ENTRIES, LONGEST_TEXT = 100, 500, 255
 _KEYS = {"target", "facts", "form", "entries", "constant", "subject", "values"}
 
@@ -101,7 +102,7 @@ class FieldMap:
             found[row.target].append((number, row))
         for code, target in TARGETS.items():
             if target.default:
-                found[code].append((0, Row(target=code, facts=(target.default,))))
+                found[code].append((DEFAULT, Row(target=code, facts=(target.default,))))
         return found
 
     def is_left_out(self, record: Record) -> bool:

@@ -162,5 +162,5 @@ def test_crm_is_asked_once_whether_it_knows_the_customer(notify, crm, missed, te
     notify(missed.notification("call_end"))
     (sent,) = crm.calls
     assert sent["source"] == {"source": expected}
-    assert Call.objects.get().customer == expected
+    assert Call.objects.get().crm_customer == expected
     assert sent["_manager"] is None  # the rules do not ask for the customer's manager

@@ -107,9 +107,9 @@ def flows(client, tenant, pbx, crm, notify, run_queue):
 @pytest.mark.parametrize(
     ("flow", "modules", "calls"),
     [
-        ("ringing", 39, 49),
-        ("missed", 56, 112),
-        ("answered", 69, 158),
+        ("ringing", 39, 53),
+        ("missed", 56, 119),
+        ("answered", 69, 163),
         ("click", 21, 32),
         ("status", 21, 25),
         ("sync", 35, 98),

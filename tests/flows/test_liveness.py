@@ -7,7 +7,7 @@ import time_machine
 
 from tests.flows.liveness import bounds
 from tests.flows.liveness.bounds import BOUNDS, FAULT_GROUPS
-from tests.flows.liveness.faults import FAULTS, cases
+from tests.flows.liveness.faults import FAULTS, cases, function_of
 from tests.flows.liveness.simulation import ASK, World, begin
 from tests.flows.liveness.states import STATES, is_failed
 
@@ -54,6 +54,11 @@ def test_row_is_final_in_time(world, state, fault):
     assert world.minutes_until(is_final, most=bound) <= bound
     if cause.group not in {"poison", "code"} and not state.startswith(MAY_FAIL):
         assert not is_failed()
+
+
+@pytest.mark.parametrize("name", sorted({state.breaks_in for state in STATES.values() if state.breaks_in}))
+def test_code_that_a_fault_breaks_is_there(name):
+    assert callable(function_of(name)[1])
 
 
 def test_each_state_and_each_group_has_its_bounds():

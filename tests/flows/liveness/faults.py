@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from django.db.models import Model
 from django.db.models.expressions import RawSQL
@@ -149,13 +150,19 @@ def _killed_at_request(world: World, _state: State) -> End:
     return _repair(world)
 
 
+def function_of(dotted: str) -> tuple[Any, Any]:
+    """Return a function by its dotted name, and what has it. Raises AttributeError."""
+    module, name = dotted.rsplit(".", 1)
+    owner = import_string(module) if module.endswith(".steps") else __import__(module, fromlist=[name])
+    return owner, getattr(owner, name)
+
+
 def _raises(world: World, state: State) -> End:
     def fail(*_args: object, **_kwargs: object) -> None:
         raise ZeroDivisionError
 
-    module, name = state.breaks_in.rsplit(".", 1)
-    owner = import_string(module) if module.endswith(".steps") else __import__(module, fromlist=[name])
-    right = getattr(owner, name)
+    owner, right = function_of(state.breaks_in)
+    name = state.breaks_in.rpartition(".")[2]
     setattr(owner, name, fail)
     world.undo.append(lambda: setattr(owner, name, right))
     return lambda: setattr(owner, name, right)

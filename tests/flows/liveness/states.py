@@ -316,7 +316,7 @@ STATES: dict[str, State] = {
     ),
     "Notification QUEUED": State(queued, NOTIFICATION_TASKS, CRM, ("call/event",), "crm.popups._open"),
     "Popup OPENING": State(opening, NOTIFICATION_TASKS, CRM, ("call/event",), "crm.popups._open"),
-    "Popup OPEN": State(open_popup, NOTIFICATION_TASKS, CRM, ("call/event",), "crm.popups._close"),
+    "Popup OPEN": State(open_popup, NOTIFICATION_TASKS, CRM, ("call/event",), "crm.popups._end"),
     "Popup, call over, OPEN": State(
         ended_popup,
         (task_names.CLOSE_POPUPS,),
