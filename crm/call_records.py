@@ -23,11 +23,13 @@ from crm.retailcrm.payloads import (
 from telephony.models import Call
 from telephony.recordings import links
 from tenants.field_map.apply import Applied, applied
-from tenants.field_map.facts import Fact, Value
+from tenants.field_map.facts import Fact, Facts
 from tenants.field_map.targets import Record
 from tenants.models import CrmConnection, VirtualNumber
+from tenants.rules import RecordingKind as Kind
 
 SOURCE = "source."  # before the parts of the advertising source
+_OWN_DETAILS = {"phone", "site", "recording_url"}  # fields that the log has anyway
 # Columns of the call that stay what they are when it is uploaded; of a recording the kind of its link is kept.
 _OF_THE_CALL = {Fact.CONTACT, Fact.NUMBER, Fact.DIRECTION, Fact.RECORDING}
 
@@ -62,10 +64,10 @@ def event(kind: EventType, popups: Sequence[Popup], *, hangup: Hangup | None = N
 
 @dataclass(frozen=True)
 class Prepared:
-    """A record, and the facts that the field map has read for it and no column of the call keeps."""
+    """A record, and what it was made of that no column of the call keeps, or that may change in it."""
 
     record: CallRecord
-    facts: Mapping[str, Value]
+    made_of: Mapping[str, Any]
 
 
 def records(batch: Sequence[Call], *, now: datetime) -> dict[int, Prepared]:
@@ -78,9 +80,30 @@ def records(batch: Sequence[Call], *, now: datetime) -> dict[int, Prepared]:
         store = sites.get(call.number, tenant.crm.site)
         facts = call_facts.of_call(call, store=store, recording_url=recording_urls.get(call.pk, ""))
         filled = applied(field_map, Record.UPLOAD, facts, salt=salt)
-        kept = {str(fact): value for fact, value in facts.items() if fact in read}
-        found[call.pk] = Prepared(_record(call, tenant.crm, filled), kept)
+        made_of = _made_of(call, facts, filled, now=now)
+        made_of["facts"] = {str(fact): value for fact, value in facts.items() if fact in read}
+        found[call.pk] = Prepared(_record(call, tenant.crm, filled), made_of)
     return found
+
+
+def _made_of(call: Call, facts: Facts, filled: Applied, *, now: datetime) -> dict[str, Any]:
+    """Return whose call it is, its recording, and what the rows of the field map filled.
+
+    What a row has made of the contact's number is not kept: it is made again as long as the call has the number.
+    """
+    recording, rows = links.recording_of(call, longest=LONGEST_URL), {}
+    if call.tenant.rules.field_map.rows:
+        rows = {name: path for name, path in filled.paths.items() if path.row and name not in _OWN_DETAILS}
+    link = facts.get(Fact.RECORDING)
+    store = facts.get(Fact.STORE, "")
+    return {
+        "owner": call.employee.uis_id if call.employee else None,
+        "recording": recording.value,
+        "had_link": bool(link) and links.kind_of(str(link)) == Kind.OURS and links.is_early(call, recording, now=now),
+        "store": store if store != filled.values.get("site", "") else "",
+        "filled": {name: filled.values.get(name, "") for name, path in rows.items() if path.fact != Fact.CONTACT},
+        "unkept": [name for name, path in rows.items() if path.fact == Fact.CONTACT],
+    }
 
 
 def upload_details(prepared: Prepared, known: Collection[str]) -> dict[str, Any]:
@@ -95,7 +118,7 @@ def upload_details(prepared: Prepared, known: Collection[str]) -> dict[str, Any]
         "user": record.user_id,
         "site": record.site,
         "link": links.kind_of(record.recording_url) if record.recording_url else None,
-        "facts": prepared.facts,
+        **prepared.made_of,
     }
     return {name: value for name, value in details.items() if value} | {"known": record.external_id in known}
 

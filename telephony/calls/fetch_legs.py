@@ -210,7 +210,7 @@ def _evaluate(call: Call, *, found: _UisReply, known: Sources, choices: RuleSet,
         changes["recording_url"] = url
     if skipped_by := call.skipping_rule(choices, now=now):
         return Moved(state=State.SKIPPED, changes={**changes, "skip_reason": skipped_by})
-    changes["skip_reason"] = ""
+    changes |= {"skip_reason": "", **pipeline.without_manager(call)}
     if resolution.is_lost and not found.denied and voice_mail.is_awaited(call, resolution, known.staff, now=now):
         until = voice_mail.next_check_at(call, now=now)
         return Postponed(until=until, reason=FailureReason.VOICE_MAIL_NOT_READY, changes=changes)

@@ -1,0 +1,265 @@
+"""Loads what stored calls were decided by, for a replay: a fixed number of queries for any number of calls."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property, partial
+from typing import Any
+
+from connector_project.core import phone_numbers
+from crm import call_facts, call_records
+from crm.retailcrm.payloads import LONGEST_URL
+from telephony.calls import sources
+from telephony.calls.sources import Sources, StaffDirectory
+from telephony.models import Call, CallLogEntry, State, Step
+from telephony.recordings import links
+from tenants import erased_numbers
+from tenants.decisions import Recording
+from tenants.field_map.facts import Fact, Value
+from tenants.models import Employee, RuleVersion, Tenant
+from tenants.replay import FIXED_REASONS, NOBODY, CallFacts, Outcome, Party, Version, applied_rule
+from tenants.rules import MissedOwner, Rules
+from tenants.transfer_rules import RuleInput, SkipReason
+
+_DEFERRED = ("uis_snapshot",)  # decrypted only for those whose owner is resolved anew
+_DONE = (State.UPLOADED, State.SKIPPED)
+
+
+class Status(StrEnum):
+    """Whether a call, or a ring, can be replayed."""
+
+    DECIDED = "DECIDED"
+    OPEN = "OPEN"  # not decided yet
+    GONE = "GONE"  # what it was decided by was deleted
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decided:
+    """A stored decision: what it was made of, by which version, and what was sent."""
+
+    pk: int
+    status: Status = Status.DECIDED
+    facts: Any = None  # CallFacts or RingFacts
+    version: Version | None = None
+    sent: Outcome | None = None
+    unkept: tuple[str, ...] = ()  # fields that were sent, and are only in the CRM
+
+
+class Loader:
+    """Loads decisions of one client, and what all of them need: once."""
+
+    def __init__(self, tenant: Tenant, draft: Version | None = None) -> None:
+        """Also find the owners by the rules of a draft, if there is one."""
+        self.tenant, self.draft = tenant, draft
+        self._versions: dict[int, Version] = {}
+
+    @cached_property
+    def staff(self) -> StaffDirectory:
+        return StaffDirectory.for_tenant(self.tenant)
+
+    @cached_property
+    def stores(self) -> dict[str, str]:
+        return call_records.store_by_number(self.tenant.crm)
+
+    @cached_property
+    def salt(self) -> str:
+        return erased_numbers.key_of(self.tenant.pk)
+
+    def version(self, pk: int) -> Version:
+        return self._versions[pk]
+
+    def load_versions(self, pks: Iterable[int]) -> None:
+        """Load the versions that are not known yet. One query at most."""
+        if missing := {*pks} - self._versions.keys():
+            rows = RuleVersion.objects.filter(tenant=self.tenant, pk__in=missing)
+            self._versions |= {row.pk: Version(row.value, row.rule_set) for row in rows}
+
+    def party(self, employee: Employee | None) -> Party:
+        """Return an employee as the CRM knows them now."""
+        if employee is None:
+            return NOBODY
+        code = self.tenant.crm.code_of(employee)
+        return Party(employee=employee.uis_id, name=employee.full_name, code=code, user=employee.crm_user_id)
+
+
+def draft_version(tenant: Tenant, rules: Rules) -> Version:
+    """Return rules that are not published as they would decide."""
+    return Version(rules, rules.rule_set(partial(erased_numbers.token, tenant.pk)))
+
+
+def load(loader: Loader, calls: Sequence[Call]) -> list[Decided]:
+    """Return the decision of each call. Five queries at most, and three more for the first calls of a loader."""
+    done = [call for call in calls if call.state in _DONE and not _is_erased(call)]
+    uploads, skips = _details(done)
+    loader.load_versions(call.rule_version_id for call in done)
+    known = {call.pk: found for call in done if (found := _stored(call, uploads, skips)) is not None}
+    for call in done:
+        call.tenant = loader.tenant
+    anew = _owners_anew(loader, [call for call in done if call.pk in known])
+    return [
+        _decided(loader, call, known[call.pk], anew.get(call.pk))
+        if call.pk in known
+        else Decided(pk=call.pk, status=Status.OPEN if call.state not in _DONE else Status.GONE)
+        for call in calls
+    ]
+
+
+def rows(tenant: Tenant) -> Any:
+    """Return the calls of a client as `load` needs them."""
+    return Call.objects.filter(tenant=tenant).select_related("employee").defer(*_DEFERRED)
+
+
+def _is_erased(call: Call) -> bool:
+    return call.is_erased or call.skip_reason == SkipReason.ERASED
+
+
+def _details(calls: Sequence[Call]) -> tuple[dict[int, CallLogEntry], dict[int, CallLogEntry]]:
+    """Return the entry of the upload, and of the skip, of each call. One query."""
+    steps = (Step.UPLOAD, Step.EVALUATE, Step.FETCH_LEGS)
+    entries = CallLogEntry.objects.filter(call__in=[call.pk for call in calls], step__in=steps, reason="")
+    uploads, skips = dict[int, CallLogEntry](), dict[int, CallLogEntry]()
+    for entry in entries.order_by("at", "pk").only("call_id", "at", "details"):
+        if "known" in entry.details:
+            uploads[entry.call_id] = entry
+        elif "rule" in entry.details:
+            skips[entry.call_id] = entry
+    return uploads, skips
+
+
+def _stored(call: Call, uploads: Mapping[int, CallLogEntry], skips: Mapping[int, CallLogEntry]) -> CallLogEntry | None:
+    """Return what the log has of the decision; None: of an upload it has nothing."""
+    if call.state == State.UPLOADED:
+        return uploads.get(call.pk)
+    entry = skips.get(call.pk)
+    is_of_it = entry is not None and entry.details["rule"] == call.skip_reason
+    return entry if is_of_it else CallLogEntry(call=call, at=call.ended_at)
+
+
+def _decided(loader: Loader, call: Call, entry: CallLogEntry, anew: Employee | None) -> Decided:
+    details = entry.details
+    is_uploaded = call.state == State.UPLOADED
+    stored: dict[str, Value] = details.get("facts", {})
+    version = loader.version(call.rule_version_id)
+    store = stored.get(Fact.STORE) or details.get("store") or details.get("site", "")
+    if not is_uploaded:
+        store = loader.stores.get(call.number, loader.tenant.crm.site)
+    facts = {**call_facts.of_call(call, store=str(store), recording_url=""), **stored}
+    facts.pop(Fact.EMPLOYEE, None)
+    found = CallFacts(
+        call=_rule_input(call, str(stored.get(Fact.CUSTOMER, ""))),
+        is_lost=call.is_lost is True,
+        is_missed=call.is_missed,
+        ended_at=call.ended_at,
+        decided_at=entry.at if is_uploaded else call.ended_at,
+        columns=_columns(call, details),
+        facts=facts,
+        recording=Recording(details.get("recording", ""))
+        if is_uploaded
+        else links.recording_of(call, longest=LONGEST_URL),
+        had_link=bool(details.get("had_link")),
+        rung=tuple(call.rung_employee_ids),
+        owners=_owners(loader, call, details, version, anew),
+        fixed_reason=call.skip_reason if call.skip_reason in FIXED_REASONS else "",
+        is_complete=is_uploaded or call.has_legs or call.is_lost is True,
+    )
+    sent = _sent(call, details) if is_uploaded else Outcome(skip_reason=call.skip_reason)
+    return Decided(pk=call.pk, facts=found, version=version, sent=sent, unkept=tuple(details.get("unkept", ())))
+
+
+def _rule_input(call: Call, customer: str) -> RuleInput:
+    return RuleInput(
+        direction=call.direction,
+        is_answered=call.is_answered,
+        is_internal=call.is_internal,
+        contact=call.contact,
+        number=call.number,
+        is_too_old=call.skip_reason == SkipReason.EXPIRED,
+        source=call.source,
+        customer=customer,
+    )
+
+
+def _columns(call: Call, details: Mapping[str, Any]) -> dict[str, str]:
+    return {
+        "direction": call.direction,
+        "result": details.get("result", call.result),
+        "talk_seconds": str(call.talk_seconds),
+        "wait_seconds": str(call.wait_seconds),
+        "started_at": call.started_at.isoformat(),
+    }
+
+
+def _sent(call: Call, details: Mapping[str, Any]) -> Outcome:
+    fields = {
+        **_columns(call, details),
+        "phone": phone_numbers.e164(call.contact),
+        "external_phone": phone_numbers.e164(call.number),
+        "site": details.get("site", ""),
+        "recording_url": details.get("link") or "",
+        "code": details.get("code", ""),
+        "user": str(details.get("user") or ""),
+        **details.get("filled", {}),
+    }
+    return Outcome(fields={name: text for name, text in fields.items() if text})
+
+
+def _owners(
+    loader: Loader, call: Call, details: Mapping[str, Any], version: Version, anew: Employee | None
+) -> dict[str, Party]:
+    """Return the owner by the rule that was applied, and by that of the draft."""
+    rule = _rule(version, call)
+    last = _current(loader, details.get("owner"), call)
+    if call.state == State.UPLOADED:
+        name = str(details.get("facts", {}).get(Fact.EMPLOYEE, last.name))
+        sent = Party(employee=last.employee, name=name, code=details.get("code", ""), user=details.get("user"))
+        found = {rule: sent}
+        if rule == MissedOwner.RESPONSIBLE:
+            found[MissedOwner.LAST_RUNG] = last if call.crm_user_id else sent
+    else:
+        found = {MissedOwner.LAST_RUNG if rule == MissedOwner.RESPONSIBLE else rule: last}
+    if loader.draft is None:
+        return found
+    other = _resolvable(_rule(loader.draft, call))
+    if other == MissedOwner.NOBODY:
+        return {other: NOBODY} | found
+    if other not in found:
+        party = loader.party(anew)
+        found[other] = found[rule] if rule in found and found[rule].employee == party.employee else party
+    return found
+
+
+def _current(loader: Loader, owner: int | None, call: Call) -> Party:
+    """Return the employee who owned a call as they are known now."""
+    employee = call.employee
+    if owner is not None and (employee is None or employee.uis_id != owner):
+        employee = loader.staff.employees.get(owner)
+    return loader.party(employee) if employee else Party(employee=owner)
+
+
+def _rule(version: Version, call: Call) -> str:
+    return applied_rule(version.rules, is_lost=call.is_lost is True, is_missed=call.is_missed)
+
+
+def _resolvable(rule: str) -> str:
+    """Return the rule by which an owner is known without asking the CRM."""
+    return MissedOwner.LAST_RUNG if rule == MissedOwner.RESPONSIBLE else rule
+
+
+def _owners_anew(loader: Loader, calls: Sequence[Call]) -> dict[int, Employee | None]:
+    """Return the owner of each call that the draft chooses by another rule, from the stored evidence."""
+    if loader.draft is None:
+        return {}
+    draft = loader.draft
+    others = [
+        call
+        for call in calls
+        if (rule := _resolvable(_rule(draft, call))) != MissedOwner.NOBODY
+        and rule != _resolvable(_rule(loader.version(call.rule_version_id), call))
+    ]
+    if not others:
+        return {}
+    snapshots = dict(Call.objects.filter(pk__in=[call.pk for call in others]).values_list("pk", "uis_snapshot"))
+    known = Sources(sources.events_by_session(loader.tenant, [call.session_id for call in others]), loader.staff)
+    for call in others:
+        call.uis_snapshot = snapshots.get(call.pk, "")
+    return {call.pk: known.resolve(call, rules=draft.rules)[1] for call in others}
