@@ -97,7 +97,7 @@ def _made_of(call: Call, facts: Facts, filled: Applied, *, now: datetime) -> dic
     link = facts.get(Fact.RECORDING)
     store = facts.get(Fact.STORE, "")
     return {
-        "owner": call.employee.uis_id if call.employee else None,
+        "employee": call.employee.uis_id if call.employee else None,
         "recording": recording.value,
         "had_link": bool(link) and links.kind_of(str(link)) == Kind.OURS and links.is_early(call, recording, now=now),
         "store": store if store != filled.values.get("site", "") else "",

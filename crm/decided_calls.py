@@ -208,7 +208,7 @@ def _owners(
 ) -> dict[str, Party]:
     """Return the owner by the rule that was applied, and by that of the draft."""
     rule = _rule(version, call)
-    last = _current(loader, details.get("owner"), call)
+    last = _current(loader, details.get("employee"), call)
     if call.state == State.UPLOADED:
         name = str(details.get("facts", {}).get(Fact.EMPLOYEE, last.name))
         sent = Party(employee=last.employee, name=name, code=details.get("code", ""), user=details.get("user"))

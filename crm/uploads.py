@@ -94,7 +94,7 @@ def _without_outdated(tenant: Tenant, batch: Sequence[Call], *, now: datetime) -
     outdated = [pk for pk, version in versions.items() if _chooses(version.value) != _chooses(tenant.rules)]
     anew = [call for call in batch if call.rule_version_id in outdated]
     evaluated = Moved(state=State.DEBOUNCING, changes={"crm_user_id": None})
-    steps.finish([(call, evaluated) for call in anew], Step.UPLOAD, started=time.monotonic(), now=now)
+    steps.finish([(call, evaluated) for call in anew], Step.EVALUATE, started=time.monotonic(), now=now)
     return [call for call in batch if call not in anew]
 
 
@@ -110,7 +110,7 @@ def _without_skipped(tenant: Tenant, batch: Sequence[Call], *, now: datetime) ->
     if not skipped:
         return list(batch)
     results = [(call, Moved(state=State.SKIPPED, changes={"skip_reason": rule})) for call, rule in skipped]
-    steps.finish(results, Step.UPLOAD, started=time.monotonic(), now=now)
+    steps.finish(results, Step.EVALUATE, started=time.monotonic(), now=now)
     left_out = [call for call, _rule in skipped]
     return [call for call in batch if call not in left_out]
 

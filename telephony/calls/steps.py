@@ -204,7 +204,7 @@ def _decision(call: Call, outcome: Moved, number: int) -> dict[str, Any]:
     if outcome.state != State.SKIPPED:
         return {"version": number}
     owner = outcome.changes.get("employee", call.employee)
-    return {"version": number, "rule": outcome.changes["skip_reason"], **({"owner": owner.uis_id} if owner else {})}
+    return {"version": number, "rule": outcome.changes["skip_reason"], **({"employee": owner.uis_id} if owner else {})}
 
 
 def _save_each(results: Results, *, now: datetime) -> list[Call]:
