@@ -32,10 +32,15 @@ class Portion:
     after: tuple[datetime, int] | None
 
 
+def rows_of(kind: str, tenant: Tenant) -> Any:
+    """Return the stored rows of one kind."""
+    return _ROWS[kind](tenant)
+
+
 def rows(kind: str, tenant: Tenant, *, since: datetime, till: datetime) -> Any:
     """Return the stored rows of one kind in a period, in order."""
     at = _TIMES[kind]
-    found = _ROWS[kind](tenant).filter(**{f"{at}__gte": since, f"{at}__lt": till})
+    found = rows_of(kind, tenant).filter(**{f"{at}__gte": since, f"{at}__lt": till})
     return found.order_by(at, "pk")
 
 
@@ -70,8 +75,14 @@ def load_each(loader: Loader, kind: str, *, since: datetime, till: datetime) -> 
 
 def load_some(loader: Loader, kind: str, pks: Sequence[int]) -> dict[int, Decided]:
     """Return the decisions of these rows that are still there, by primary key."""
-    found = list(_ROWS[kind](loader.tenant).filter(pk__in=pks)) if pks else []
+    found = list(rows_of(kind, loader.tenant).filter(pk__in=pks)) if pks else []
     return {one.pk: one for one in _LOAD[kind](loader, found)} if found else {}
+
+
+def row_facts(kind: str, tenant: Tenant, pks: Sequence[int]) -> dict[int, tuple[int, datetime]]:
+    """Return the session and the time of these rows, by primary key. One query."""
+    found = rows_of(kind, tenant).filter(pk__in=pks).order_by().values_list("pk", "session_id", _TIMES[kind])
+    return {pk: (session, at) for pk, session, at in found} if pks else {}
 
 
 def replay(loader: Loader, one: Decided, version: Version) -> Outcome:

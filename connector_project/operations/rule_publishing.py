@@ -5,6 +5,7 @@ from datetime import datetime
 
 from django.core.exceptions import ValidationError
 
+from connector_project.operations import rule_previews
 from telephony.calls import rule_forecast
 from tenants import erased_numbers, rule_versions
 from tenants.audit import Actor
@@ -14,13 +15,13 @@ from tenants.rules import Rules
 
 
 def question(tenant: Tenant, rules: Rules, *, now: datetime) -> str:
-    """Return the question whether all calls may be skipped; "" if some would pass, or none do today."""
+    """Return the question whether all calls may be skipped, or more than usual; "" if there is nothing to ask."""
     after = rules.rule_set(functools.partial(erased_numbers.token, tenant.pk))
-    if after == tenant.rule_set:
-        return ""
-    forecast = rule_forecast.find_day_without_uploads(tenant, after, now=now)
-    is_new = forecast and not rule_forecast.find_day_without_uploads(tenant, tenant.rule_set, now=now)
-    return str(forecast) if is_new else ""
+    if after != tenant.rule_set:
+        forecast = rule_forecast.find_day_without_uploads(tenant, after, now=now)
+        if forecast and not rule_forecast.find_day_without_uploads(tenant, tenant.rule_set, now=now):
+            return str(forecast)
+    return rule_previews.question(tenant, rules, now=now)
 
 
 def differences(tenant: Tenant, before: Rules, after: Rules, *, sees_numbers: bool) -> list[Difference]:

@@ -26,7 +26,7 @@ MAPS: tuple[list[dict[str, Any]], ...] = (
         row("upload.source.medium", "employee"),
         row("upload.source.campaign", "talk_seconds", subject="outcome", values=["answered"]),
         row("upload.external_phone", "number", form="leave_out", subject="outcome", values=["missed"]),
-        row("upload.site", "number", form="dictionary", entries={f"+{NUMBER}": "spring"}),
+        row("upload.site", "number", form="dictionary", entries={f"+{NUMBER}": "shop-one"}),
     ],
     [
         row("upload.phone", "contact", form="leave_the_record_out", subject="direction", values=["out"]),

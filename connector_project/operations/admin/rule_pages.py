@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from connector_project.core.admin.base import BaseAdmin, page
 from connector_project.core.untrusted_input import parse_id
 from connector_project.operations import rule_publishing
+from connector_project.operations.admin.rule_preview_pages import latest_of_draft
 from tenants import permissions, rule_versions
 from tenants.datetime_display import format_short
 from tenants.models import RuleVersion, Tenant
@@ -78,6 +79,7 @@ class RulePagesMixin(BaseAdmin):
             "seen": rule_versions.stamp(draft),
             "is_stale": draft.based_on_id != tenant.rule_version_id,
             "edited_at": format_short(tenant, draft.edited_at, now=now),
+            "latest": latest_of_draft(tenant),
         }
         return self._confirm_rules(
             request, "publish", tenant, after, form, title=gettext("Publish the rules"), **context
@@ -155,7 +157,7 @@ def draft_banner(tenant: Tenant) -> dict[str, Any]:
 
 
 def _load(tenant_id: int) -> Any:
-    rows = Tenant.objects.select_related("uis", "rule_version", "draft__based_on", "draft__edited_by")
+    rows = Tenant.objects.select_related("uis", "crm", "rule_version", "draft__based_on", "draft__edited_by")
     tenant = get_object_or_404(rows, pk=tenant_id)
     tenant.draft.tenant = tenant
     return tenant
