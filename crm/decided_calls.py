@@ -7,6 +7,7 @@ from functools import cached_property, partial
 from typing import Any
 
 from connector_project.core import phone_numbers
+from connector_project.core.encrypted_fields import Undecryptable
 from crm import call_facts, call_records
 from crm.retailcrm.payloads import LONGEST_URL
 from telephony.calls import sources
@@ -95,13 +96,21 @@ def load(loader: Loader, calls: Sequence[Call]) -> list[Decided]:
     known = {call.pk: found for call in done if (found := _stored(call, uploads, skips)) is not None}
     for call in done:
         call.tenant = loader.tenant
-    anew = _owners_anew(loader, [call for call in done if call.pk in known])
+    evidence = _evidence_anew(loader, [call for call in done if call.pk in known])
     return [
-        _decided(loader, call, known[call.pk], anew.get(call.pk))
+        _readable(loader, call, known[call.pk], evidence)
         if call.pk in known
         else Decided(pk=call.pk, status=Status.OPEN if call.state not in _DONE else Status.GONE)
         for call in calls
     ]
+
+
+def _readable(loader: Loader, call: Call, entry: CallLogEntry, evidence: Sources | None) -> Decided:
+    """Return the decision of a call; one whose evidence cannot be read is not replayed, and stops no other."""
+    try:
+        return _decided(loader, call, entry, evidence)
+    except (Undecryptable, ValueError):
+        return Decided(pk=call.pk, status=Status.GONE)
 
 
 def rows(tenant: Tenant) -> Any:
@@ -135,7 +144,7 @@ def _stored(call: Call, uploads: Mapping[int, CallLogEntry], skips: Mapping[int,
     return entry if is_of_it else CallLogEntry(call=call, at=call.ended_at)
 
 
-def _decided(loader: Loader, call: Call, entry: CallLogEntry, anew: Employee | None) -> Decided:
+def _decided(loader: Loader, call: Call, entry: CallLogEntry, evidence: Sources | None) -> Decided:
     details = entry.details
     is_uploaded = call.state == State.UPLOADED
     stored: dict[str, Value] = details.get("facts", {})
@@ -158,7 +167,7 @@ def _decided(loader: Loader, call: Call, entry: CallLogEntry, anew: Employee | N
         else links.recording_of(call, longest=LONGEST_URL),
         had_link=bool(details.get("had_link")),
         rung=tuple(call.rung_employee_ids),
-        owners=_owners(loader, call, details, version, anew),
+        owners=_owners(loader, call, details, version, evidence),
         fixed_reason=call.skip_reason if call.skip_reason in FIXED_REASONS else "",
         is_complete=is_uploaded or call.has_legs or call.is_lost is True,
     )
@@ -204,7 +213,7 @@ def _sent(call: Call, details: Mapping[str, Any]) -> Outcome:
 
 
 def _owners(
-    loader: Loader, call: Call, details: Mapping[str, Any], version: Version, anew: Employee | None
+    loader: Loader, call: Call, details: Mapping[str, Any], version: Version, evidence: Sources | None
 ) -> dict[str, Party]:
     """Return the owner by the rule that was applied, and by that of the draft."""
     rule = _rule(version, call)
@@ -223,7 +232,7 @@ def _owners(
     if other == MissedOwner.NOBODY:
         return {other: NOBODY} | found
     if other not in found:
-        party = loader.party(anew)
+        party = loader.party(evidence.resolve(call, rules=loader.draft.rules)[1] if evidence else None)
         found[other] = found[rule] if rule in found and found[rule].employee == party.employee else party
     return found
 
@@ -245,10 +254,10 @@ def _resolvable(rule: str) -> str:
     return MissedOwner.LAST_RUNG if rule == MissedOwner.RESPONSIBLE else rule
 
 
-def _owners_anew(loader: Loader, calls: Sequence[Call]) -> dict[int, Employee | None]:
-    """Return the owner of each call that the draft chooses by another rule, from the stored evidence."""
+def _evidence_anew(loader: Loader, calls: Sequence[Call]) -> Sources | None:
+    """Return the stored evidence of the calls whose owner the draft chooses by another rule; None if it is none."""
     if loader.draft is None:
-        return {}
+        return None
     draft = loader.draft
     others = [
         call
@@ -257,9 +266,8 @@ def _owners_anew(loader: Loader, calls: Sequence[Call]) -> dict[int, Employee | 
         and rule != _resolvable(_rule(loader.version(call.rule_version_id), call))
     ]
     if not others:
-        return {}
+        return None
     snapshots = dict(Call.objects.filter(pk__in=[call.pk for call in others]).values_list("pk", "uis_snapshot"))
-    known = Sources(sources.events_by_session(loader.tenant, [call.session_id for call in others]), loader.staff)
     for call in others:
         call.uis_snapshot = snapshots.get(call.pk, "")
-    return {call.pk: known.resolve(call, rules=draft.rules)[1] for call in others}
+    return Sources(sources.events_by_session(loader.tenant, [call.session_id for call in others]), loader.staff)
