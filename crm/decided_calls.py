@@ -1,91 +1,26 @@
 """Loads what stored calls were decided by, for a replay: a fixed number of queries for any number of calls."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
-from functools import cached_property, partial
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from connector_project.core import phone_numbers
 from connector_project.core.encrypted_fields import Undecryptable
-from crm import call_facts, call_records
+from crm import call_facts
+from crm.decisions import Decided, Loader, Status
 from crm.retailcrm.payloads import LONGEST_URL
 from telephony.calls import sources
-from telephony.calls.sources import Sources, StaffDirectory
+from telephony.calls.sources import Sources
 from telephony.models import Call, CallLogEntry, State, Step
 from telephony.recordings import links
-from tenants import erased_numbers
 from tenants.decisions import Recording
 from tenants.field_map.facts import Fact, Value
-from tenants.models import Employee, RuleVersion, Tenant
+from tenants.models import Tenant
 from tenants.replay import FIXED_REASONS, NOBODY, CallFacts, Outcome, Party, Version, applied_rule
-from tenants.rules import MissedOwner, Rules
+from tenants.rules import MissedOwner
 from tenants.transfer_rules import RuleInput, SkipReason
 
 _DEFERRED = ("uis_snapshot",)  # decrypted only for those whose owner is resolved anew
 _DONE = (State.UPLOADED, State.SKIPPED)
-
-
-class Status(StrEnum):
-    """Whether a call, or a ring, can be replayed."""
-
-    DECIDED = "DECIDED"
-    OPEN = "OPEN"  # not decided yet
-    GONE = "GONE"  # what it was decided by was deleted
-
-
-@dataclass(frozen=True, kw_only=True)
-class Decided:
-    """A stored decision: what it was made of, by which version, and what was sent."""
-
-    pk: int
-    status: Status = Status.DECIDED
-    facts: Any = None  # CallFacts or RingFacts
-    version: Version | None = None
-    sent: Outcome | None = None
-    unkept: tuple[str, ...] = ()  # fields that were sent, and are only in the CRM
-
-
-class Loader:
-    """Loads decisions of one client, and what all of them need: once."""
-
-    def __init__(self, tenant: Tenant, draft: Version | None = None) -> None:
-        """Also find the owners by the rules of a draft, if there is one."""
-        self.tenant, self.draft = tenant, draft
-        self._versions: dict[int, Version] = {}
-
-    @cached_property
-    def staff(self) -> StaffDirectory:
-        return StaffDirectory.for_tenant(self.tenant)
-
-    @cached_property
-    def stores(self) -> dict[str, str]:
-        return call_records.store_by_number(self.tenant.crm)
-
-    @cached_property
-    def salt(self) -> str:
-        return erased_numbers.key_of(self.tenant.pk)
-
-    def version(self, pk: int) -> Version:
-        return self._versions[pk]
-
-    def load_versions(self, pks: Iterable[int]) -> None:
-        """Load the versions that are not known yet. One query at most."""
-        if missing := {*pks} - self._versions.keys():
-            rows = RuleVersion.objects.filter(tenant=self.tenant, pk__in=missing)
-            self._versions |= {row.pk: Version(row.value, row.rule_set) for row in rows}
-
-    def party(self, employee: Employee | None) -> Party:
-        """Return an employee as the CRM knows them now."""
-        if employee is None:
-            return NOBODY
-        code = self.tenant.crm.code_of(employee)
-        return Party(employee=employee.uis_id, name=employee.full_name, code=code, user=employee.crm_user_id)
-
-
-def draft_version(tenant: Tenant, rules: Rules) -> Version:
-    """Return rules that are not published as they would decide."""
-    return Version(rules, rules.rule_set(partial(erased_numbers.token, tenant.pk)))
 
 
 def load(loader: Loader, calls: Sequence[Call]) -> list[Decided]:
@@ -221,7 +156,7 @@ def _owners(
     if call.state == State.UPLOADED:
         name = str(details.get("facts", {}).get(Fact.EMPLOYEE, last.name))
         sent = Party(employee=last.employee, name=name, code=details.get("code", ""), user=details.get("user"))
-        found = {rule: sent}
+        found = {rule: NOBODY if rule == MissedOwner.NOBODY else sent}
         if rule == MissedOwner.RESPONSIBLE:
             found[MissedOwner.LAST_RUNG] = last if call.crm_user_id else sent
     else:

@@ -8,7 +8,7 @@ from django.db.models import Exists, OuterRef
 
 from connector_project.core import phone_numbers
 from crm import call_facts
-from crm.decided_calls import Decided, Loader, Status
+from crm.decisions import Decided, Loader, Status
 from crm.models import Popup
 from crm.popups import rule_input
 from telephony.calls import sources, stored_events

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from crm.decided_calls import Decided, Status
+from crm.decisions import Decided, Status
 from tenants.replay import Difference
 
 MOST_SAMPLES = 50

@@ -8,7 +8,7 @@ from typing import Any
 from django.db.models import Q
 
 from crm import decided_calls, decided_popups
-from crm.decided_calls import Decided, Loader, Status
+from crm.decisions import Decided, Loader, Status
 from tenants.models import Tenant
 from tenants.replay import Difference, Outcome, RingFacts, Version, compare, replay_call, replay_popup
 

@@ -17,7 +17,7 @@ from connector_project.core.task_queue import enqueue
 from connector_project.operations import preview_counts, replays
 from connector_project.operations.models import RulePreview
 from connector_project.operations.preview_counts import Share
-from crm.decided_calls import Decided, Loader, Status, draft_version
+from crm.decisions import Decided, Loader, Status, draft_version
 from tenants import rule_versions
 from tenants.audit import Actor
 from tenants.models import RuleDraft, Tenant, User

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from connector_project.operations import replays
-from crm.decided_calls import Decided, Loader, Status
+from crm.decisions import Decided, Loader, Status
 from telephony.models import Call, CallLogEntry, State, Step
 from tenants.models import Tenant
 from tenants.replay import Outcome

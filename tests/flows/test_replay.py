@@ -1,18 +1,23 @@
 """A stored decision, replayed under the version that made it, is record for record what was sent."""
 
+import json
 import random
 from datetime import timedelta
 
 import pytest
+from django.core.management import CommandError, call_command
+from django.db.models.expressions import RawSQL
 from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from connector_project.operations import replays
-from crm.decided_calls import Loader
-from telephony.models import Call
+from connector_project.operations.erasure import run as erasure
+from crm.decisions import Loader, Status, draft_version
+from telephony.models import Call, CallLogEntry
 from tenants.models import Employee, Tenant
-from tests.conftest import PETR
+from tenants.rules import Rules
+from tests.conftest import CONTACT, IVAN, NUMBER, PETR
 from tests.flows.drawn_rules import draw_call, draw_rules
 from tests.rules import publish_rules
 
@@ -118,3 +123,132 @@ def test_replay_of_what_was_decided_equals_what_was_sent(seed, world):
 
 def _talkers(call):
     return [leg.employee_id for leg in call.legs if leg.is_talked and leg.employee_id]
+
+
+# --- single cases
+
+
+@pytest.fixture
+def missed(pbx, notify):
+    def play(contact=CONTACT, **more):
+        call = pbx.call(contact=contact, number=NUMBER, rings=[IVAN], **more)
+        notify(call.notification("waiting", employee_id=IVAN, at=timezone.now()), call.notification("lost_call"))
+        return call
+
+    return play
+
+
+def command(capsys, *args):
+    """Run the command; return its lines and exit code."""
+    code = 0
+    try:
+        call_command("replay_calls", "romashka", *args)
+    except CommandError as exc:
+        code = exc.returncode
+    return [json.loads(line) for line in capsys.readouterr().out.splitlines()], code
+
+
+def test_command_counts_and_finds_nothing(missed, tenant, twin, capsys):
+    missed()
+    (line,), code = command(capsys)
+    assert (line, code) == ({"tenant": "romashka", "same": 2, "undecided": 0, "gone": 0, "different": 0}, 0)
+    assert command(capsys, "--since", "2020-01-01", "--till", "2020-01-02")[0][0]["same"] == 0
+
+
+@pytest.mark.parametrize(
+    ("changed", "name"), [({"code": "199"}, "code"), ({"link": "OURS"}, "recording_url"), ({"filled": {"x": "y"}}, "x")]
+)
+def test_command_fails_if_a_replay_differs_from_what_was_sent(missed, tenant, capsys, changed, name):
+    missed()
+    entry = CallLogEntry.objects.get(step="UPLOAD")
+    entry.details |= changed
+    if name == "code":  # what was sent and what it was made of are one value here, so another rule must have decided
+        Call.objects.update(rule_version=publish_rules(tenant, missed_owner="NOBODY"))
+    entry.save()
+    lines, code = command(capsys)
+    assert code == 1
+    assert name in lines[0]["differences"]
+    assert lines[-1]["different"] == 1
+
+
+def test_changed_extension_changes_no_replay(missed, tenant):
+    missed()
+    Employee.objects.filter(tenant=tenant, uis_id=IVAN).update(
+        extension="155", crm_user_id=99, full_name="Другой", popup="OFF"
+    )
+    tenant.crm.site = "shop-two"
+    tenant.crm.save(update_fields=["site"])
+    assert unfaithful(tenant) == []
+
+
+def test_own_choice_of_an_employee_is_part_of_the_decision(missed, tenant):
+    Employee.objects.filter(tenant=tenant, uis_id=IVAN).update(popup="ON_RING")
+    publish_rules(tenant, popup_incoming="OFF")
+    missed()
+    Employee.objects.filter(tenant=tenant, uis_id=IVAN).update(popup="OFF")
+    missed(contact="79990000002")
+    Employee.objects.filter(tenant=tenant, uis_id=IVAN).update(popup="ON_RING")
+    assert [row.sent.skip_reason for kind in ("popup", "ring") for row in decided(tenant, kind)[1]] == ["", "POPUP_OFF"]
+    assert unfaithful(tenant) == []
+
+
+def test_erased_call_is_gone(missed, tenant, capsys):
+    call = missed()
+    missed(contact="79990000002")
+    erasure.run(erasure.start(tenant, call.contact, now=timezone.now()).pk, now=timezone.now())
+    (line,), code = command(capsys)
+    assert (line["same"], line["gone"], code) == (2, 2, 0)
+
+
+def test_uploaded_call_without_its_log_is_gone_and_never_guessed(missed, tenant):
+    missed()
+    CallLogEntry.objects.filter(step="UPLOAD").delete()
+    assert [row.status for row in decided(tenant)[1]] == [Status.GONE]
+
+
+def test_purged_call_is_not_replayed(missed, tenant, capsys):
+    missed()
+    Call.objects.all().delete()
+    assert command(capsys)[0][0]["same"] == 1  # the pop-up
+
+
+def test_call_that_cannot_be_read_stops_no_other(missed, pbx, notify, tenant):
+    publish_rules(tenant, missed_owner="NOBODY", employee_filter="ONLY", employees=Employee.objects.filter(uis_id=PETR))
+    for contact in (CONTACT, "79990000002"):
+        call = pbx.call(contact=contact, number=NUMBER, talks=[(IVAN, 20)])
+        notify(call.notification("call_end"))
+    Call.objects.filter(contact=CONTACT).update(uis_snapshot=RawSQL("%s", ["gAAAAAB" + "lost" * 20]))
+    draft = draft_version(fresh(tenant), Rules(owner="FIRST_TALKER"))
+    assert sorted(row.status for row in decided(tenant, draft=draft)[1]) == [Status.DECIDED, Status.GONE]
+
+
+def test_version_published_while_the_crm_is_down_decides_all_of_a_record(missed, crm, crm_world, tenant, later):
+    publish_rules(tenant, missed_owner="RESPONSIBLE")
+    crm.responsible[CONTACT] = 28
+    missed()
+    crm_world.break_down("503")
+    missed(contact="79990000002")
+    publish_rules(tenant, missed_owner="NOBODY", upload_missed=True)
+    crm_world.repair()
+    later(timedelta(minutes=10))
+    owners = {sent["phone"]: sent.get("code") or sent.get("userId") for sent in crm.calls}
+    assert owners == {f"+{CONTACT}": 28, "+79990000002": None}
+    assert unfaithful(tenant) == []
+
+
+def test_details_of_the_default_rules_are_few(missed, tenant):
+    missed()
+    details = CallLogEntry.objects.get(step="UPLOAD").details
+    assert details.keys() == {"result", "code", "user", "employee", "version", "known"}
+
+
+def test_portions_take_a_fixed_number_of_queries(missed, tenant, django_assert_max_num_queries):
+    for number in range(6):
+        missed(contact=f"7999000010{number}")
+    loader = Loader(fresh(tenant), draft_version(fresh(tenant), Rules(missed_owner="NOBODY", owner="FIRST_TALKER")))
+    till = timezone.now() + timedelta(days=1)
+    for kind in replays.KINDS:
+        replays.load_portion(loader, kind, till=till, after=None, **ALWAYS)
+    for kind, most in (("call", 4), ("popup", 2), ("ring", 1)):
+        with django_assert_max_num_queries(most):
+            replays.load_portion(loader, kind, till=till, after=None, **ALWAYS)

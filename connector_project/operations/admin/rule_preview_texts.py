@@ -11,7 +11,7 @@ from connector_project.core import number_forms
 from connector_project.core.check_results import Text
 from connector_project.operations import replays
 from connector_project.operations.models import RulePreview
-from crm.decided_calls import Decided, Loader, Status, draft_version
+from crm.decisions import Decided, Loader, Status, draft_version
 from telephony.models import Call
 from tenants import datetime_display, rule_labels
 from tenants.replay import MAY_WAIT, NOT_ANSWERED, Asked, Change, Outcome

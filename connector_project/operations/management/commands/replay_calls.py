@@ -9,7 +9,7 @@ from django.utils import timezone
 from connector_project.core import local_dates
 from connector_project.operations import replays
 from connector_project.operations.management.base import JsonCommand
-from crm.decided_calls import Loader, Status
+from crm.decisions import Loader, Status
 from tenants import retention
 from tenants.replay import Difference, Outcome
 
