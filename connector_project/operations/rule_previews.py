@@ -2,8 +2,8 @@
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date, datetime, timedelta
-from operator import attrgetter
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -27,12 +27,10 @@ from tenants.rules import Rules, dumps, loads
 TASK = "connector_project.operations.tasks.preview_rules"
 TURN_SECONDS = 5.0  # then other work of the queue has its turn
 MOST_DAYS, MOST_CALLS = 31, 50_000
-MOST_AT_ONCE = 1000  # calls replayed while a page waits
+MOST_AT_ONCE, MOST_OF_MANY = 1000, 200  # calls of a client replayed while a page waits; where it is of many clients
 KEPT = timedelta(days=7)
 TOO_MANY = _("These days have %(count)d calls. A preview takes %(most)d at most: choose fewer days.")
 EDITED = _("Somebody has changed the draft since you opened this page. Look at it again.")
-
-_OWNERS = (attrgetter("owner"), attrgetter("missed_owner"))
 
 logger = logging.logger(__name__)
 State = RulePreview.State
@@ -161,17 +159,17 @@ def latest(tenant: Tenant, rules: Rules, *, base: int | None) -> RulePreview | N
     return next((one for one in done.order_by("-requested_at", "-pk")[:10] if one.rules == document), None)
 
 
-def question(tenant: Tenant, rules: Rules, *, now: datetime) -> str:
+def question(tenant: Tenant, rules: Rules, *, most: int = MOST_AT_ONCE, now: datetime) -> str:
     """Return the question whether more calls may be skipped than usual; "" if no more would be.
 
-    By the newest preview of these rules; without one by yesterday's calls, of which at most a thousand are replayed.
+    By the newest preview of these rules; without one by yesterday's calls, of which the first `most` are replayed.
     """
     preview = latest(tenant, rules, base=tenant.rule_version_id)
     if preview is not None:
         share, days = preview_counts.share_of(preview.result), describe_days(preview)
     else:
         day = yesterday(tenant, now=now)
-        share, days = _share_of_day(tenant, draft_version(tenant, rules), day), date_format(day, "j E")
+        share, days = _share_of_day(tenant, draft_version(tenant, rules), day, most), date_format(day, "j E")
     if not share.is_unusual:
         return ""
     message = gettext(
@@ -189,11 +187,16 @@ def describe_days(preview: RulePreview) -> str:
     return names[0] if first == last else f"{names[0]} – {names[1]}"
 
 
-def _share_of_day(tenant: Tenant, draft: Version, day: date) -> Share:
-    if all(of(draft.rules) == of(tenant.rules) for of in _OWNERS) and draft.rule_set == tenant.rule_set:
-        return Share(0, 0, 0)  # Nothing of what skips calls differs.
+def _share_of_day(tenant: Tenant, draft: Version, day: date, most: int) -> Share:
+    if _skipping(draft) == _skipping(Version(tenant.rules, tenant.rule_set)):
+        return Share(0, 0, 0)
     since, till = period(tenant, day, day)
     loader, result = Loader(tenant, draft), dict[str, Any]()
-    portion = replays.load_portion(loader, "call", since=since, till=till, after=None, size=MOST_AT_ONCE)
+    portion = replays.load_portion(loader, "call", since=since, till=till, after=None, size=most)
     found = ((one, _difference(loader, one)) for one in portion.decided)
     return preview_counts.share_of(preview_counts.add(result, "call", found))
+
+
+def _skipping(version: Version) -> tuple[object, ...]:
+    """Return what of a version may skip an upload."""
+    return version.rules.owner, version.rules.missed_owner, replace(version.rule_set, shows={})
