@@ -1,6 +1,6 @@
 """The facts of calls and of ringing phones that a field map reads, as the CRM is to get them."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from connector_project.core import phone_numbers
@@ -36,18 +36,22 @@ def of_call(call: Call, *, store: str, recording_url: str, needed: Collection[Fa
 
 
 def of_ring(
-    tenant: Tenant,
-    contact: str,
-    number: str,
-    employee: Employee,
-    *,
-    direction: str,
-    store: str,
-    needed: Collection[Fact],
+    contact: str, number: str, employee: Employee, *, direction: str, store: str, static: Facts | None = None
 ) -> Facts:
-    """Return what is known while a phone rings. One query if a fact of the virtual number is `needed`."""
-    static = _of_number(tenant, number) if ATTRIBUTION.intersection(needed) else {}
-    return _known(_of_parties(contact, number, employee, direction=direction, store=store) | static)
+    """Return what is known while a phone rings; `static` is what is known of the virtual number."""
+    parties: dict[Any, Value] = {**_of_parties(contact, number, employee, direction=direction, store=store)}
+    return _known(parties | dict(static or {}))
+
+
+def of_number(tenant: Tenant, number: str, *, needed: Collection[Fact]) -> Facts:
+    """Return what is known of a virtual number, if one of these facts is `needed`. One query then."""
+    found = _STATIC.first(tenant=tenant.pk, number=number) if ATTRIBUTION.intersection(needed) else None
+    return as_facts(found[0]) if found else {}
+
+
+def as_facts(stored: Mapping[str, Value]) -> Facts:
+    """Return what is stored as facts: a list of names is one."""
+    return {Fact(code): tuple(value) if isinstance(value, list) else value for code, value in stored.items()}
 
 
 def salt_of(tenant: Tenant) -> str:
@@ -81,10 +85,5 @@ _STATIC: CompiledSelect[tuple[dict[str, Any]]] = CompiledSelect(
 )
 
 
-def _of_number(tenant: Tenant, number: str) -> dict[Fact, Value]:
-    found = _STATIC.first(tenant=tenant.pk, number=number)
-    return {Fact(code): value for code, value in found[0].items()} if found else {}
-
-
-def _known(facts: dict[Fact, Value]) -> Facts:
-    return {fact: value for fact, value in facts.items() if value not in ("", ())}
+def _known(facts: Mapping[Any, Value]) -> Facts:
+    return {fact: value for fact, value in facts.items() if value not in ("", (), [])}

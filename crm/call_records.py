@@ -24,13 +24,15 @@ from telephony.calls import report_facts
 from telephony.models import Call
 from telephony.recordings import links
 from tenants.field_map.apply import Applied, applied
-from tenants.field_map.facts import Fact, Value
+from tenants.field_map.facts import Fact, Facts
 from tenants.field_map.targets import Record
 from tenants.models import CrmConnection, VirtualNumber
+from tenants.rules import RecordingKind as Kind
 
 SOURCE = "source."  # before the parts of the advertising source
+_OWN_DETAILS = {"phone", "site", "recording_url"}  # fields that the log has anyway
 # Columns of the call that stay what they are when it is uploaded; of a recording the kind of its link is kept.
-_OF_THE_CALL = {Fact.CONTACT, Fact.NUMBER, Fact.DIRECTION, Fact.RECORDING}
+OF_THE_CALL = {Fact.CONTACT, Fact.NUMBER, Fact.DIRECTION, Fact.RECORDING}
 
 
 def external_id(session_id: int) -> str:
@@ -63,14 +65,10 @@ def event(kind: EventType, popups: Sequence[Popup], *, hangup: Hangup | None = N
 
 @dataclass(frozen=True)
 class Prepared:
-    """A record, and the facts that the field map has read for it and no column of the call keeps.
-
-    `missing`: those that the upload has waited for in vain.
-    """
+    """A record, and what it was made of that no column of the call keeps, or that may change in it."""
 
     record: CallRecord
-    facts: Mapping[str, Value]
-    missing: Sequence[str] = ()
+    made_of: Mapping[str, Any]
 
 
 def records(batch: Sequence[Call], *, now: datetime) -> dict[int, Prepared]:
@@ -78,16 +76,37 @@ def records(batch: Sequence[Call], *, now: datetime) -> dict[int, Prepared]:
     tenant, recording_urls = batch[0].tenant, links.addresses(batch, longest=LONGEST_URL, now=now)
     sites, salt, field_map = store_by_number(tenant.crm), call_facts.salt_of(tenant), tenant.rules.field_map
     needed = field_map.needs(Record.UPLOAD) if field_map.rows else frozenset()
-    read, awaited = needed - _OF_THE_CALL, report_facts.needed_facts(tenant.rules)
+    read, awaited = needed - OF_THE_CALL, report_facts.needed_facts(tenant.rules)
     found = {}
     for call in batch:
         store = sites.get(call.number, tenant.crm.site)
         facts = call_facts.of_call(call, store=store, recording_url=recording_urls.get(call.pk, ""), needed=needed)
         filled = applied(field_map, Record.UPLOAD, facts, salt=salt)
-        kept = {str(fact): value for fact, value in facts.items() if fact in read}
-        missing = sorted(report_facts.missing(call, awaited)) if awaited else []
-        found[call.pk] = Prepared(_record(call, tenant.crm, filled), kept, missing)
+        made_of = _made_of(call, facts, filled, now=now)
+        made_of["facts"] = {str(fact): value for fact, value in facts.items() if fact in read}
+        made_of["missing"] = sorted(report_facts.missing(call, awaited)) if awaited else []
+        found[call.pk] = Prepared(_record(call, tenant.crm, filled), made_of)
     return found
+
+
+def _made_of(call: Call, facts: Facts, filled: Applied, *, now: datetime) -> dict[str, Any]:
+    """Return whose call it is, its recording, and what the rows of the field map filled.
+
+    What a row has made of the contact's number is not kept: it is made again as long as the call has the number.
+    """
+    recording, rows = links.recording_of(call, longest=LONGEST_URL), {}
+    if call.tenant.rules.field_map.rows:
+        rows = {name: path for name, path in filled.paths.items() if path.row and name not in _OWN_DETAILS}
+    link = facts.get(Fact.RECORDING)
+    store = facts.get(Fact.STORE, "")
+    return {
+        "employee": call.employee.uis_id if call.employee else None,
+        "recording": recording.value,
+        "had_link": bool(link) and links.kind_of(str(link)) == Kind.OURS and links.is_early(call, recording, now=now),
+        "store": store if store != filled.values.get("site", "") else "",
+        "filled": {name: filled.values.get(name, "") for name, path in rows.items() if path.fact != Fact.CONTACT},
+        "unkept": [name for name, path in rows.items() if path.fact == Fact.CONTACT],
+    }
 
 
 def upload_details(prepared: Prepared, known: Collection[str]) -> dict[str, Any]:
@@ -102,8 +121,7 @@ def upload_details(prepared: Prepared, known: Collection[str]) -> dict[str, Any]
         "user": record.user_id,
         "site": record.site,
         "link": links.kind_of(record.recording_url) if record.recording_url else None,
-        "facts": prepared.facts,
-        "missing": prepared.missing,
+        **prepared.made_of,
     }
     return {name: value for name, value in details.items() if value} | {"known": record.external_id in known}
 

@@ -1,7 +1,8 @@
 """Pop-ups: opened for each employee whose phone rings or who answers, closed when the call is answered or ends."""
 
+import functools
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -24,6 +25,7 @@ from telephony.models.notification import POPUP_TTL
 from telephony.uis.types import AnsweredEvent, CallEvent, EndedEvent, Event, RingingEvent
 from telephony.webhooks.process import DONE, Done, Dropped, Outcome
 from tenants.field_map.apply import applied
+from tenants.field_map.facts import Fact
 from tenants.field_map.targets import Record
 from tenants.models import Employee, Tenant
 from tenants.rules import POPUP_FIELDS
@@ -31,6 +33,7 @@ from tenants.rules import PopupChoice as Choice
 from tenants.transfer_rules import RuleInput
 
 Reason, State = Notification.Reason, Popup.State
+OF_THE_POPUP = {Fact.CONTACT, Fact.NUMBER, Fact.DIRECTION}  # facts that are its columns
 SENT_FIELDS = ["state", "detail", "sent_at", "accepted_at", "unknown"]
 ENDS = (Event.CALL_END, Event.LOST_CALL)
 
@@ -87,7 +90,7 @@ def _open(tenant: Tenant, event: RingingEvent | AnsweredEvent, *, received_at: d
     if employee is None or not employee.crm_user_id:
         return Dropped(Reason.NOT_LINKED) if employee else Dropped(Reason.UNKNOWN_EMPLOYEE, str(event.employee_id))
     stored = _Stored.load(tenant, event.session_id)
-    call = _rule_input(tenant, event, stored, own_numbers)
+    call = rule_input(event, own_numbers, functools.partial(stored.evidence, tenant, event, own_numbers))
     choice = employee.popup or getattr(tenant.rules, POPUP_FIELDS[call.direction])
     if isinstance(event, AnsweredEvent) and choice != Choice.ON_ANSWER:
         return DONE
@@ -95,7 +98,7 @@ def _open(tenant: Tenant, event: RingingEvent | AnsweredEvent, *, received_at: d
         return Dropped(Reason.CALL_OVER)
     if stored.has_colleague_answered(event.employee_id, since=at):
         return Dropped(Reason.COLLEAGUE_ANSWERED)
-    if skipped := _skipped(tenant, event, call, choice, now=now):
+    if skipped := _skipped(tenant, event, call, employee, choice, now=now):
         return skipped
     popup = _create(tenant, event, employee, call, at=at, received_at=received_at, now=now)
     return _send(popup, now=now) if popup else Dropped(Reason.ALREADY_SHOWN)
@@ -110,7 +113,9 @@ def _unwanted(tenant: Tenant, event: CallEvent, *, age: timedelta) -> Dropped | 
     return Dropped(Reason.NO_EMPLOYEE) if event.employee_id is None else None
 
 
-def _rule_input(tenant: Tenant, event: CallEvent, stored: "_Stored", own_numbers: Collection[str]) -> RuleInput:
+def rule_input(
+    event: RingingEvent | AnsweredEvent, own_numbers: Collection[str], load_evidence: Callable[[], CallEvidence]
+) -> RuleInput:
     """Return the call as the rules see it at its end, as far as it is known now.
 
     A ring that names an outside party and a direction says all; else all events are asked, as at the end.
@@ -120,7 +125,7 @@ def _rule_input(tenant: Tenant, event: CallEvent, stored: "_Stored", own_numbers
     known = {"contact": event.contact, "number": event.number, "is_internal": event.is_of_colleagues}
     facts: Mapping[str, Any] = known
     if not (says_all and direction) or event.contact in own_numbers:
-        facts = stored.evidence(tenant, event, own_numbers).fields()
+        facts = load_evidence().fields()
         direction = facts["direction"]
     values = {name: facts[name] for name in ("contact", "number", "is_internal")}
     return RuleInput(
@@ -132,13 +137,20 @@ def _rule_input(tenant: Tenant, event: CallEvent, stored: "_Stored", own_numbers
 
 
 def _skipped(
-    tenant: Tenant, event: RingingEvent | AnsweredEvent, call: RuleInput, choice: str, *, now: datetime
+    tenant: Tenant,
+    event: RingingEvent | AnsweredEvent,
+    call: RuleInput,
+    employee: Employee,
+    choice: str,
+    *,
+    now: datetime,
 ) -> Dropped | None:
     """Return why the pop-up of this call is skipped: by the rules, or because the CRM would not take it."""
     if skip_reason := tenant.rule_set.popup_skip_reason(call, shows=choice != Choice.OFF):
-        return Dropped(Reason.RULE, Notification.rule_detail(skip_reason, tenant.current_version))
+        detail = Notification.rule_detail(skip_reason, tenant.current_version, own=employee.popup)
+        return Dropped(Reason.RULE, detail)
     if isinstance(event, RingingEvent) and choice == Choice.ON_ANSWER:
-        return Dropped(Reason.ON_ANSWER)
+        return Dropped(Reason.ON_ANSWER, Notification.rule_detail("", tenant.current_version, own=employee.popup))
     if tenant.crm.is_circuit_open(is_live=True, now=now):
         return Dropped(Reason.CRM_AWAY)
     # Last of all: it may take the one try of a denied right.
@@ -166,7 +178,7 @@ def _create(
         "crm_user_id": employee.crm_user_id,
         "state": State.OPENING,
         "rule_version": tenant.current_version,
-        "filled": _filled(tenant, employee, call),
+        **_filled(tenant, employee, call),
         "ringing_at": at,
         "received_at": received_at,
         "sent_at": now,
@@ -181,15 +193,24 @@ def _create(
     return Popup.objects.select_related("employee", "tenant__crm").get(**key) if is_ours else None
 
 
-def _filled(tenant: Tenant, employee: Employee, call: RuleInput) -> dict[str, str]:
-    """Return what the field map fills in a pop-up, without the phone, which is the contact."""
-    store, field_map = call_records.site(tenant.crm, call.number), tenant.rules.field_map
+def _filled(tenant: Tenant, employee: Employee, call: RuleInput) -> dict[str, Any]:
+    """Return what the field map fills in a pop-up, without the phone, which is the contact; and what decided it."""
+    field_map, store = tenant.rules.field_map, call_records.site(tenant.crm, call.number)
     needed, direction = field_map.needs(Record.POPUP), call.direction
-    facts = call_facts.of_ring(
-        tenant, call.contact, call.number, employee, direction=direction, store=store, needed=needed
-    )
-    filled = applied(field_map, Record.POPUP, facts, salt="")
-    return {name: value for name, value in filled.values.items() if name != "phone"}
+    static = call_facts.of_number(tenant, call.number, needed=needed)
+    facts = call_facts.of_ring(call.contact, call.number, employee, direction=direction, store=store, static=static)
+    filled = applied(field_map, Record.POPUP, facts, salt="").values
+    read = {str(fact): facts[fact] for fact in needed & facts.keys() - OF_THE_POPUP}
+    decided_by = {
+        "choice": employee.popup,
+        "opened": "answer" if call.is_answered else "",
+        "facts": read if field_map.rows else {},
+        "store": store if store != filled.get("site", "") else "",
+    }
+    return {
+        "filled": {name: value for name, value in filled.items() if name != "phone"},
+        "decided_by": {name: value for name, value in decided_by.items() if value},
+    }
 
 
 def _send(popup: Popup, *, now: datetime) -> Outcome:

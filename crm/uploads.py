@@ -23,7 +23,8 @@ from telephony.models.retries import SUSPECT_AFTER_ATTEMPTS
 from telephony.reconciliation import import_choice
 from tenants.field_map.facts import Fact
 from tenants.field_map.targets import Record
-from tenants.models import CrmConnection, Tenant
+from tenants.models import CrmConnection, RuleVersion, Tenant
+from tenants.rules import Rules
 from tenants.transfer_rules import SkipReason
 
 BATCH = LARGEST_UPLOAD
@@ -65,8 +66,9 @@ def upload(batch: Sequence[Call], *, now: datetime) -> None:
         current = steps.skip_expired(batch, before=window, now=now)
     if any(call.import_choice for call in current):
         current = _without_left_out(tenant, current, now=now)
-    if tenant.rules.field_map.rows:
-        current = _without_skipped(tenant, current, now=now)
+    if any(call.rule_version_id != tenant.rule_version_id for call in current):
+        current = _without_outdated(tenant, current, now=now)
+    current = _without_skipped(tenant, current, now=now)
     records, broken = steps.prepare(current, functools.partial(call_records.records, now=now))
     if broken:
         steps.finish(broken, Step.UPLOAD, started=time.monotonic(), now=now)
@@ -85,12 +87,34 @@ def _without_left_out(tenant: Tenant, batch: Sequence[Call], *, now: datetime) -
     return [call for call in batch if call not in left_out]
 
 
+def _without_outdated(tenant: Tenant, batch: Sequence[Call], *, now: datetime) -> list[Call]:
+    """Let the calls be evaluated anew whose owner was chosen by other rules than those of now; return the others.
+
+    So one version decides all of a record, whenever it was published.
+    """
+    others = {call.rule_version_id for call in batch} - {tenant.rule_version_id}
+    versions = RuleVersion.objects.in_bulk(others)
+    outdated = [pk for pk, version in versions.items() if _chooses(version.value) != _chooses(tenant.rules)]
+    anew = [call for call in batch if call.rule_version_id in outdated]
+    evaluated = Moved(state=State.DEBOUNCING, changes={"crm_user_id": None})
+    steps.finish([(call, evaluated) for call in anew], Step.EVALUATE, started=time.monotonic(), now=now)
+    return [call for call in batch if call not in anew]
+
+
+def _chooses(rules: Rules) -> tuple[str, str]:
+    """Return the rules that choose the owner of a call."""
+    return rules.owner, rules.missed_owner
+
+
 def _without_skipped(tenant: Tenant, batch: Sequence[Call], *, now: datetime) -> list[Call]:
-    """Skip the calls that the field map leaves out, by what is known of them now; return the others."""
-    field_map = SkipReason.FIELD_MAP
-    left_out = [call for call in batch if call.skipping_rule(tenant.rule_set, now=now) == field_map]
-    skipped = Moved(state=State.SKIPPED, changes={"skip_reason": field_map})
-    steps.finish([(call, skipped) for call in left_out], Step.UPLOAD, started=time.monotonic(), now=now)
+    """Skip the calls that a rule leaves out by what is known of them now; return the others."""
+    rule_set = tenant.rule_set
+    skipped = [(call, rule) for call in batch if (rule := call.skipping_rule(rule_set, now=now))]
+    if not skipped:
+        return list(batch)
+    results = [(call, Moved(state=State.SKIPPED, changes={"skip_reason": rule})) for call, rule in skipped]
+    steps.finish(results, Step.EVALUATE, started=time.monotonic(), now=now)
+    left_out = [call for call, _rule in skipped]
     return [call for call in batch if call not in left_out]
 
 

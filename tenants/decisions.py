@@ -5,11 +5,22 @@ The same function decides before a request is sent, and when stored calls are re
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from tenants.field_map.apply import Applied, applied
 from tenants.field_map.facts import Facts
 from tenants.field_map.targets import Record
+from tenants.rules import RecordingKind
 from tenants.transfer_rules import RuleInput, RuleSet, SkipReason
+
+
+class Recording(StrEnum):
+    """What is known of a call's recording when the call is uploaded."""
+
+    NONE = ""
+    READY = "READY"
+    TOO_LONG = "TOO_LONG"  # its address at UIS is longer than the CRM takes
+    AWAITED = "AWAITED"  # it has not come, or not all of it has
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,3 +47,14 @@ def popup_of(call: RuleInput, facts: Facts, rules: RuleSet, *, shows: bool | Non
     if reason := rules.popup_skip_reason(call, shows=shows):
         return Intended(skip_reason=reason)
     return Intended(record=applied(rules.field_map, Record.POPUP, facts, salt=salt))
+
+
+def link_of(recording: Recording, rule: str) -> RecordingKind | None:
+    """Return which link to a recording the CRM gets.
+
+    An upload cannot be changed, so a recording that may still come is linked by our link, whatever the rule is: it
+    plays it then. So is one whose address is longer than the CRM takes.
+    """
+    if recording == Recording.NONE:
+        return None
+    return RecordingKind.UIS if rule == RecordingKind.UIS and recording == Recording.READY else RecordingKind.OURS

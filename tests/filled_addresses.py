@@ -15,6 +15,7 @@ from django.urls import URLPattern, URLResolver
 
 from connector_project.operations.admin import call_recording, tenant_actions
 from connector_project.operations.alerts import actions as incident_actions
+from connector_project.operations.models import RulePreview
 from telephony.models import BulkAction, Call, RecordingLink
 from tenants.models import CrmConnection, ReconnectLink, Tenant, UisConnection
 from tests.addresses import Route, routes
@@ -114,6 +115,7 @@ _BY_NAME: dict[tuple[str, str], Callable[[], Iterable[object]]] = {
 }
 _BY_PART: dict[str, Callable[[], Iterable[object]]] = {
     "tenant_id": _first(Tenant),
+    "preview_id": lambda: RulePreview.objects.order_by("pk").values_list("pk", flat=True),
     "event": lambda: ["call_end"],
     "number": lambda: [0],
 }

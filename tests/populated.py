@@ -8,17 +8,18 @@ from django.utils import timezone
 
 from connector_project.core.models import WorkerHeartbeat
 from connector_project.core.task_queue import QUEUES
-from connector_project.operations.models import AlertDelivery, Erasure, Incident
+from connector_project.operations import rule_previews
+from connector_project.operations.models import AlertDelivery, Erasure, Incident, RulePreview
 from crm.models import Command
 from telephony import bulk_actions
 from telephony.models import AccessLogEntry, BulkAction, Call, DailyReconciliation, Notification, Result
-from tenants import api_keys, audit
-from tenants.models import AuditLogEntry, Employee, ReconnectLink, Tenant, User
+from tenants import api_keys, audit, rule_versions
+from tenants.models import AuditLogEntry, Employee, ReconnectLink, RuleDraft, Tenant, User
 from tenants.rules import RecordingKind
 from tests import task_queue
 from tests.conftest import CONTACT, IVAN, NUMBER
 from tests.fakes import uis
-from tests.rules import publish_rules
+from tests.rules import draft_of, publish_rules
 
 
 def populate(tenant: Tenant, pbx: uis.Account, notify: Callable[..., None], *, by: User) -> None:
@@ -33,6 +34,7 @@ def populate(tenant: Tenant, pbx: uis.Account, notify: Callable[..., None], *, b
         tenant=tenant, call=answered, at=now, last_at=now, user=by, username=by.username, address="192.0.2.1"
     )
     _add_imports(tenant, by=by)
+    _add_previews(tenant, by=by)
     _add_incident(tenant)
     ivan = Employee.objects.get(tenant=tenant, uis_id=IVAN)
     Command.objects.create(tenant=tenant, kind=Command.Kind.MAKE_CALL, received_at=now, employee=ivan, contact=CONTACT)
@@ -43,6 +45,20 @@ def populate(tenant: Tenant, pbx: uis.Account, notify: Callable[..., None], *, b
     ReconnectLink.objects.create(tenant=tenant, expires_at=now + timedelta(days=7), asks_uis=True, asks_crm=True)
     audit.log(tenant, AuditLogEntry.Action.CHECKED, by=by, now=now)
     LogEntry.objects.log_actions(by.pk, Tenant.objects.filter(pk=tenant.pk), CHANGE, "Changed.", single_object=True)
+
+
+def _add_previews(tenant: Tenant, *, by: User) -> None:
+    """Preview a draft that differs, once to the end; another preview is still running."""
+    RuleDraft.objects.filter(tenant=tenant).update(upload_missed=False)
+    draft = draft_of(tenant)
+    draft.tenant, day = tenant, timezone.now().astimezone(tenant.zone).date()
+    for _preview in range(2):
+        seen = rule_versions.stamp(draft)
+        rule_previews.start(draft, first=day, last=day, seen=seen, by=by, now=timezone.now())
+        task_queue.drain(pick=lambda task: task == rule_previews.TASK)
+    RulePreview.objects.filter(pk=RulePreview.objects.latest("pk").pk).update(
+        state=RulePreview.State.RUNNING, next_attempt_at=timezone.now() + timedelta(days=1), ended_at=None
+    )
 
 
 def _add_calls(pbx: uis.Account, notify: Callable[..., None]) -> None:

@@ -12,6 +12,7 @@ TASKS = frozenset(
         "connector_project.operations.tasks.erase_number",
         "connector_project.operations.tasks.evaluate_alerts",
         "connector_project.operations.tasks.evaluate_alerts_fallback",
+        "connector_project.operations.tasks.preview_rules",
         "connector_project.operations.tasks.process_late_notification",
         "connector_project.operations.tasks.process_notification",
         "connector_project.operations.tasks.purge",

@@ -7,7 +7,7 @@ from datetime import datetime
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
-from connector_project.operations import rule_publishing
+from connector_project.operations import rule_previews, rule_publishing
 from tenants import audit, permissions, rule_versions
 from tenants.audit import Actor
 from tenants.models import AuditLogEntry, RuleDraft, Tenant
@@ -130,7 +130,7 @@ def _line(draft: RuleDraft, rule: str, value: object, *, reader: Actor, now: dat
         then=_described(rule, value),
         others=[str(one) for one in found if one.name != rule],
         stale=_staleness(draft),
-        question=rule_publishing.question(tenant, after, now=now),
+        question=rule_publishing.question(tenant, after, most=rule_previews.MOST_OF_MANY, now=now),
     )
 
 
@@ -150,7 +150,7 @@ def _differing(pks: Collection[int], rule: str, value: object) -> list[RuleDraft
     """Return the drafts of the clients who have another value in their draft, or in their current version."""
     possible = set(pks) - refusing(pks, rule, value)
     rows = RuleDraft.objects.filter(tenant__in=possible).order_by("tenant__name", "tenant__pk")
-    drafts = rows.select_related("tenant__uis", "tenant__rule_version", "based_on")
+    drafts = rows.select_related("tenant__uis", "tenant__crm", "tenant__rule_version", "based_on")
     return [
         draft
         for draft in drafts.prefetch_related("numbers", "employees")

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from django.core.exceptions import ValidationError
 
+from connector_project.operations import rule_previews
 from telephony.calls import rule_forecast
 from tenants import erased_numbers, rule_versions
 from tenants.audit import Actor
@@ -13,14 +14,17 @@ from tenants.rule_differences import Difference, compare, names_of
 from tenants.rules import Rules
 
 
-def question(tenant: Tenant, rules: Rules, *, now: datetime) -> str:
-    """Return the question whether all calls may be skipped; "" if some would pass, or none do today."""
+def question(tenant: Tenant, rules: Rules, *, most: int = rule_previews.MOST_AT_ONCE, now: datetime) -> str:
+    """Return the question whether all calls may be skipped, or more than usual; "" if there is nothing to ask.
+
+    `most`: see `rule_previews.question`.
+    """
     after = rules.rule_set(functools.partial(erased_numbers.token, tenant.pk))
-    if after == tenant.rule_set:
-        return ""
-    forecast = rule_forecast.find_day_without_uploads(tenant, after, now=now)
-    is_new = forecast and not rule_forecast.find_day_without_uploads(tenant, tenant.rule_set, now=now)
-    return str(forecast) if is_new else ""
+    if after != tenant.rule_set:
+        forecast = rule_forecast.find_day_without_uploads(tenant, after, now=now)
+        if forecast and not rule_forecast.find_day_without_uploads(tenant, tenant.rule_set, now=now):
+            return str(forecast)
+    return rule_previews.question(tenant, rules, most=most, now=now)
 
 
 def differences(tenant: Tenant, before: Rules, after: Rules, *, sees_numbers: bool) -> list[Difference]:

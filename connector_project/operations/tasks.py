@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from connector_project.core import sweeps, workers
 from connector_project.core.task_queue import enqueue
+from connector_project.operations import rule_previews
 from connector_project.operations.alerts import delivery, evaluate, traffic_profile
 from connector_project.operations.checks import runner
 from connector_project.operations.erasure import run as erasure
@@ -51,14 +52,9 @@ def run_checks_all() -> None:
 
 
 def enqueue_due_work() -> None:
-    """Every minute: enqueue activations and erasures whose queue entry was lost or whose worker died."""
-    sweeps.run_all(
-        activation.resume_pending,
-        activation.retry_refused,
-        erasure.resume_due,
-        workers.forget_stopped,
-        now=timezone.now(),
-    )
+    """Every minute: enqueue activations, erasures and previews whose queue entry was lost or whose worker died."""
+    resumed = (activation.resume_pending, activation.retry_refused, erasure.resume_due, rule_previews.resume_due)
+    sweeps.run_all(*resumed, workers.forget_stopped, now=timezone.now())
 
 
 def evaluate_alerts() -> None:
@@ -102,6 +98,7 @@ def delete_sign_in_attempts() -> None:
 
 def purge() -> None:
     """Every night: delete the rows whose term is over, in slices."""
+    rule_previews.delete_old(now=timezone.now())
     if not retention.run(now=timezone.now(), seconds=PURGE_SLICE_SECONDS).is_complete:
         with transaction.atomic():
             enqueue(PURGE)
@@ -110,6 +107,11 @@ def purge() -> None:
 def erase_number(erasure_id: int) -> None:
     """Run an erasure, in slices."""
     erasure.run(erasure_id, now=timezone.now(), seconds=erasure.SLICE_SECONDS)
+
+
+def preview_rules(preview_id: int) -> None:
+    """Replay a draft of the rules on stored calls, for one turn."""
+    rule_previews.run(preview_id, now=timezone.now())
 
 
 def clear_sessions() -> None:

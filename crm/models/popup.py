@@ -81,6 +81,8 @@ class Popup(models.Model):
     rule_version = RuleVersionField()  # by which it was opened last
     # What the field map filled, without the phone: the end of the call is told with the same.
     filled = models.JSONField(default=dict, editable=False)
+    # What decided it and no other column has: the employee's own choice, what opened it, what the field map read.
+    decided_by = models.JSONField(default=dict, editable=False)
 
     objects = PopupQuerySet.as_manager()
 

@@ -229,7 +229,7 @@ def _evaluate(call: Call, *, found: _UisReply, known: Sources, choices: RuleSet,
         changes["recording_url"] = url
     if skipped_by := call.skipping_rule(choices, now=now):
         return Moved(state=State.SKIPPED, changes={**changes, "skip_reason": skipped_by})
-    changes["skip_reason"] = ""
+    changes |= {"skip_reason": "", **pipeline.without_manager(call)}
     may_ask = not found.denied
     if wait := upload_waits.next_wait(call, resolution, known.staff, may_ask_report=may_ask, now=now):
         reason, until = wait

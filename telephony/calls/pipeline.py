@@ -185,6 +185,11 @@ def owner_of(call: Call) -> Employee | None:
     return Sources.load(call.tenant, [call.session_id]).resolve(call)[1]
 
 
+def without_manager(call: Call) -> dict[str, Any]:
+    """Return the change that forgets the manager whom the CRM named before: they are asked for again if needed."""
+    return {"crm_user_id": None} if call.crm_user_id else {}
+
+
 def next_state_after_legs(call: Call, rules: Rules) -> State:
     """Return the state after the legs are known: a missed call may first need its manager from the CRM."""
     needs_customer = not call.crm_customer and Fact.CUSTOMER in rules.field_map.needs(Record.UPLOAD)
@@ -253,4 +258,4 @@ def _next(
         skipped_by = certain_skip_reason(call, now=now)
         following = State.FETCHING_LEGS
     state = State.SKIPPED if skipped_by else following
-    return Moved(state=state, changes={**changes, "skip_reason": skipped_by})
+    return Moved(state=state, changes={**changes, "skip_reason": skipped_by, **without_manager(call)})

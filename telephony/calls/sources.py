@@ -156,19 +156,21 @@ class Sources:
         return cls(events_by_session(tenant, session_ids), StaffDirectory.for_tenant(tenant))
 
     def resolve(
-        self, call: Call, *, waits_for_legs: bool = True, is_asked: bool = False
+        self, call: Call, *, rules: Rules | None = None, waits_for_legs: bool = True, is_asked: bool = False
     ) -> tuple[CallResolution, Employee | None]:
-        """Resolve all evidence about a call; return the result, and the owner by the tenant's rules."""
+        """Resolve all evidence about a call; return the result, and the owner by the tenant's rules, or others."""
+        applied = rules or call.tenant.rules
         resolution = resolve_call(
             call,
             self.events[call.session_id],
+            rules=applied,
             own_numbers=self.staff.own_numbers,
             waits_for_legs=waits_for_legs,
             is_asked=is_asked,
         )
         static = self.staff.told_by_number(resolution.number, started_at=resolution.started_at or call.started_at)
         resolution = replace(resolution, told=(*static, *resolution.told))
-        return resolution, self.staff.owner_of(resolution, call.tenant.rules)
+        return resolution, self.staff.owner_of(resolution, applied)
 
 
 def resolve_anew(call: Call, events: Iterable[CallEvent], *, own_numbers: Collection[str]) -> CallResolution:
@@ -183,12 +185,13 @@ def resolve_call(
     call: Call,
     events: Iterable[CallEvent],
     *,
+    rules: Rules | None = None,
     own_numbers: Collection[str] = (),
     waits_for_legs: bool = True,
     is_asked: bool = False,
 ) -> CallResolution:
     """Resolve a call; without `waits_for_legs` what legs there are will do, with `is_asked` what was notified."""
-    rules = call.tenant.rules
+    rules = rules or call.tenant.rules
     return resolve(
         events,
         load(call.uis_snapshot),

@@ -98,6 +98,7 @@ class Failed:
 
 
 UPLOADED = Moved(state=State.UPLOADED)
+DONE_STATES = (State.UPLOADED, State.SKIPPED)
 Outcome = Moved | Postponed | Retried | Unavailable | Denied | Unexpected | Failed
 Results = Sequence[tuple[Call, Outcome]]
 
@@ -133,10 +134,14 @@ def finish(
 
 
 def apply(call: Call, outcome: Outcome, *, now: datetime) -> None:
-    """Set what the outcome says, without saving. What moves a call was decided by the rules of `call.tenant`."""
+    """Set what the outcome says, without saving. What ends a call was decided by the rules of `call.tenant`.
+
+    Until then `rule_version` is the version by which its owner was chosen.
+    """
     match outcome:
         case Moved(state=state, changes=changes):
-            _set(call, {**changes, "rule_version_id": call.tenant.rule_version_id})
+            decided = {"rule_version_id": call.tenant.rule_version_id} if state in DONE_STATES else {}
+            _set(call, {**changes, **decided})
             call.move_to(state, now=now)
         case Postponed(until=until, reason=reason, detail=detail, changes=changes):
             _set(call, changes)
@@ -192,8 +197,16 @@ def _with_version(results: Results, details: Mapping[int, dict[str, Any]] | None
     """Return the details to log, with the number of the version that decided about each call that moves on."""
     number = results[0][0].tenant.current_version.number
     known = details or {}
-    decided = (call.pk for call, outcome in results if isinstance(outcome, Moved))
-    return {**known, **{pk: {**known.get(pk, {}), "version": number} for pk in decided}}
+    decided = [(call, outcome) for call, outcome in results if isinstance(outcome, Moved)]
+    return {**known, **{call.pk: known.get(call.pk, {}) | _decision(call, one, number) for call, one in decided}}
+
+
+def _decision(call: Call, outcome: Moved, number: int) -> dict[str, Any]:
+    """Return by which version a call moves on; of one that is skipped also whose it was."""
+    if outcome.state != State.SKIPPED:
+        return {"version": number}
+    owner = outcome.changes.get("employee", call.employee)
+    return {"version": number, "rule": outcome.changes["skip_reason"], **({"employee": owner.uis_id} if owner else {})}
 
 
 def _save_each(results: Results, *, now: datetime) -> list[Call]:

@@ -195,15 +195,24 @@ class Notification(LeasedJob):
         return is_read and not (self.query or self.body)
 
     @staticmethod
-    def rule_detail(rule: SkipReason, version: RuleVersion) -> str:
-        """Return the detail of a pop-up that a rule suppressed: which one, of which version."""
-        return f"{rule}:{version.number}"
+    def rule_detail(rule: SkipReason | str, version: RuleVersion, *, own: str) -> str:
+        """Return the detail of a pop-up that the rules did not show: by which rule, of which version.
+
+        `own` is what the employee has chosen for themselves; "" if the rules chose.
+        """
+        return f"{rule}:{version.number}" + (f":{own}" if own else "")
 
     @property
     def suppressed_by(self) -> tuple[str, str]:
         """The rule that suppressed the pop-up, and the number of its version; ("", "") if none did."""
-        rule, _colon, number = self.detail.partition(":") if self.reason == self.Reason.RULE else ("", "", "")
-        return rule, number
+        rule, number, _own = self.suppression
+        return (rule, number) if self.reason == self.Reason.RULE else ("", "")
+
+    @property
+    def suppression(self) -> tuple[str, str, str]:
+        """What `rule_detail` has: the rule, the number of the version, the employee's own choice."""
+        rule, number, own, *_rest = [*self.detail.split(":"), "", "", ""]
+        return rule, number, own
 
     def close(self, outcome: Outcome, reason: str = "", detail: str = "") -> None:
         """Set the outcome; the row is not processed again."""

@@ -13,6 +13,7 @@ from telephony.models import Call, RecordingLink
 from telephony.recordings.unavailable import RecordingUnavailable, UnavailableReason
 from tenants import audit
 from tenants.audit import Actor
+from tenants.decisions import Recording, link_of
 from tenants.models import AuditLogEntry, Tenant
 from tenants.rules import RecordingKind as Kind
 
@@ -27,8 +28,8 @@ def addresses(batch: Sequence[Call], *, longest: int, now: datetime) -> dict[int
         return {}
     stored = {call.pk: recording_selection.stored_url(call) if call.recording_url else "" for call in batch}
     kinds = {
-        call.pk: choose_kind(
-            stored[call.pk], is_awaited=call.awaits_recording, rule=rules.recording_link, longest=longest
+        call.pk: link_of(
+            _state(stored[call.pk], is_awaited=call.awaits_recording, longest=longest), rules.recording_link
         )
         for call in batch
     }
@@ -36,16 +37,24 @@ def addresses(batch: Sequence[Call], *, longest: int, now: datetime) -> dict[int
     return {pk: stored[pk] for pk, kind in kinds.items() if kind == Kind.UIS} | ours
 
 
-def choose_kind(url: str, *, is_awaited: bool, rule: str, longest: int) -> Kind | None:
-    """Return which link the CRM gets; `url` is UIS's, or "".
+def recording_of(call: Call, *, longest: int) -> Recording:
+    """Return what is known of a call's recording now."""
+    url = recording_selection.stored_url(call) if call.recording_url else ""
+    return _state(url, is_awaited=call.awaits_recording, longest=longest)
 
-    An upload cannot be changed, so a recording that may still come is linked by our link, whatever the rule is: it
-    plays it then. So is one whose URL is longer than the CRM takes.
-    """
-    if not url and not is_awaited:
-        return None
-    is_final = not is_awaited and len(url) <= longest
-    return Kind.UIS if rule == Kind.UIS and is_final else Kind.OURS
+
+def _state(url: str, *, is_awaited: bool, longest: int) -> Recording:
+    if is_awaited:
+        return Recording.AWAITED
+    if not url:
+        return Recording.NONE
+    return Recording.READY if len(url) <= longest else Recording.TOO_LONG
+
+
+def is_early(call: Call, recording: Recording, *, now: datetime) -> bool:
+    """Whether our link is sent though the rules of now would have waited, or it would be too late for one."""
+    is_awaited = call.tenant.rules.recording_link == Kind.UIS and recording == Recording.AWAITED
+    return is_expired(call, now=now) or (is_awaited and now < recording_selection.deadline(call))
 
 
 def kind_of(url: str) -> Kind:

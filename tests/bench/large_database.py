@@ -71,12 +71,13 @@ _FILL = (
     # A pop-up for each incoming call: most within half a second, a few in ten; one in a hundred is rejected.
     """
     INSERT INTO crm_popup (tenant_id, session_id, employee_id, direction, contact, number, code, state, hangup,
-        "unknown", detail, ringing_at, received_at, sent_at, accepted_at, closed_at, rule_version_id)
+        "unknown", detail, ringing_at, received_at, sent_at, accepted_at, closed_at, rule_version_id, filled,
+        decided_by)
     SELECT tenant_id, session_id, employee_id, 'in', contact, number, '101',
         CASE WHEN is_rejected THEN 'FAILED' ELSE 'CLOSED' END, 'answered', '[]', '', started_at,
         started_at + hop * interval '1 second', started_at + hop * interval '1.1 second',
         CASE WHEN NOT is_rejected THEN started_at + (2 * hop + 0.1 - 0.15 * ln(1 - random())) * interval '1 second' END,
-        ended_at, rule_version_id
+        ended_at, rule_version_id, '{}', '{}'
     FROM (
         SELECT *, 0.02 + 0.05 * random() AS hop, random() < 0.01 AS is_rejected
         FROM telephony_call WHERE direction = 'in'

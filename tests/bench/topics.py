@@ -47,6 +47,7 @@ _ALL = (
     Topic("two_machines"),
     Topic("idle"),
     Topic("points"),
+    Topic("preview"),
     Topic("pages", is_large=True),
 )
 TOPICS = tuple(topic for topic in _ALL if topic.is_there)

@@ -2,12 +2,12 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 
 from telephony.models import Call, RecordingLink
-from tests.chaos import expectation
+from tests.chaos import expectation, replayed
 from tests.chaos.observed import Accepted, Evidence
 from tests.chaos.scenario import CallScenario, Click, GroundTruth
 from tests.chaos.tenants import ChaosTenant
@@ -35,7 +35,8 @@ def find_differences(run: RunResult) -> list[str]:
     """Return all differences."""
     differences_found = list(run.errors)
     for tenant in run.tenants:
-        for differences in (_calls(run, tenant), _history(run, tenant), _popups(run, tenant)):
+        judges = (_calls(run, tenant), _history(run, tenant), _popups(run, tenant), replayed.differences(tenant))
+        for differences in judges:
             differences_found += [f"{tenant.slug} {line}" for line in differences]
     differences_found += [f"{click.tenant.slug} {line}" for click in run.truth.clicks for line in _click(click)]
     return differences_found
@@ -43,13 +44,18 @@ def find_differences(run: RunResult) -> list[str]:
 
 def _calls(run: RunResult, tenant: ChaosTenant) -> Iterator[str]:
     """Check that every call of UIS has one row in the right state."""
-    rows = {call.session_id: call for call in Call.objects.filter(tenant=tenant.row).defer(*ENCRYPTED)}
+    rows = {call.session_id: call for call in _rows(tenant)}
     for scenario in run.truth.calls_of(tenant):
         call = rows.pop(scenario.session.session_id, None)
+        scenario.version = call.rule_version.number if call else 0
         for line in _call(run, scenario, call):
             yield f"{scenario.session.session_id} ({scenario.kind}): {line}"
     for session_id in rows:
         yield f"{session_id}: the connector has a call that UIS does not have"
+
+
+def _rows(tenant: ChaosTenant) -> Iterator[Call]:
+    yield from Call.objects.filter(tenant=tenant.row).select_related("rule_version").defer(*ENCRYPTED)
 
 
 def _call(run: RunResult, scenario: CallScenario, call: Call | None) -> Iterator[str]:
@@ -84,14 +90,14 @@ def _history(run: RunResult, tenant: ChaosTenant) -> Iterator[str]:
     for external_id, count in Counter(str(record.get("externalId")) for record in tenant.crm.calls).items():
         if count > 1:
             yield f"{external_id} is {count} times in the CRM"
-    session_ids = set()
+    session_ids, repeated = set(), replayed.repeated(tenant)
     for record in tenant.crm.calls:
         scenario = scenarios.get(str(record.get("externalId")))
         if scenario is None:
             yield f"the CRM has {record.get('externalId')}, which UIS does not have"
             continue
         session_ids.add(scenario.session.session_id)
-        for line in _record(run, scenario, record):
+        for line in _record_by_version(run, scenario, record, repeated):
             yield f"{scenario.session.session_id} ({scenario.kind}): {line}"
     yield from _states(run, tenant, session_ids)
 
@@ -101,6 +107,17 @@ def _states(run: RunResult, tenant: ChaosTenant, in_crm: Collection[int]) -> Ite
     for session_id, state in Call.objects.filter(tenant=tenant.row).values_list("session_id", "state"):
         if (state == Call.State.UPLOADED) != (session_id in in_crm) and (tenant.order, session_id) not in run.poisoned:
             yield f"{session_id}: it is {state}, and {'' if session_id in in_crm else 'not '}in the CRM"
+
+
+def _record_by_version(
+    run: RunResult, scenario: CallScenario, record: dict[str, Any], repeated: Collection[int]
+) -> list[str]:
+    """Check a record by the version that decided it; one whose first upload went unnoticed may be of an earlier one."""
+    found = list(_record(run, scenario, record))
+    if not found or scenario.session.session_id not in repeated:
+        return found
+    others = (replace(scenario, version=number) for number in scenario.tenant.versions)
+    return [] if any(not list(_record(run, one, record)) for one in others) else found
 
 
 def _record(run: RunResult, scenario: CallScenario, record: dict[str, Any]) -> Iterator[str]:
@@ -142,11 +159,11 @@ def _owner(run: RunResult, scenario: CallScenario, record: dict[str, Any], accep
 def _link(run: RunResult, scenario: CallScenario, record: dict[str, Any], accepted: Accepted) -> Iterator[str]:
     link, known = record.get("recordUrl"), expectation.links(scenario)
     is_ours = link is not None and _is_our_link(link, scenario)  # it plays a recording that had not come yet
-    if link is not None and not scenario.tenant.choices.send_recording:
+    if link is not None and not scenario.choices.send_recording:
         yield "it has a recording, although the client's rules exclude recordings"
     elif link is not None and link not in known and not is_ours:
         yield "its recording belongs to another call"
-    if (link is not None and not is_ours) or not known or not scenario.tenant.choices.send_recording:
+    if (link is not None and not is_ours) or not known or not scenario.choices.send_recording:
         return
     # With our link the CRM has a part of which UIS told before, and those that it did not tell of.
     has_parts = is_ours and len(scenario.session.records) > 1

@@ -68,7 +68,7 @@ def talker(session: Session, rule: str) -> int | None:
 
 def views(scenario: CallScenario, evidence: Iterable[RingEvidence]) -> Iterator[Interpretation]:
     """Yield all interpretations: each uncertain piece of evidence may be known or not."""
-    session, rules = scenario.session, scenario.tenant.choices
+    session, rules = scenario.session, scenario.choices
     if session.talk_legs:
         yield Interpretation(frozenset([talker(session, rules.owner)]), frozenset())
     elif session.direction == "out":
@@ -84,7 +84,7 @@ def views(scenario: CallScenario, evidence: Iterable[RingEvidence]) -> Iterator[
 def owners(scenario: CallScenario, view: Interpretation) -> frozenset[int | None]:
     """Return the possible owners of the call, by the client's rule for missed calls."""
     is_missed = scenario.session.direction == "in" and not scenario.session.talk_legs
-    return frozenset([None]) if is_missed and scenario.tenant.choices.missed_owner == "NOBODY" else view.last
+    return frozenset([None]) if is_missed and scenario.choices.missed_owner == "NOBODY" else view.last
 
 
 def manager(scenario: CallScenario, owner: int | None) -> int | None:
@@ -93,7 +93,7 @@ def manager(scenario: CallScenario, owner: int | None) -> int | None:
     is_missed = scenario.session.direction == "in" and not scenario.session.talk_legs
     if (
         is_missed
-        and tenant.choices.missed_owner == "RESPONSIBLE"
+        and scenario.choices.missed_owner == "RESPONSIBLE"
         and scenario.session.contact in tenant.crm.responsible
     ):
         return tenant.crm.responsible[scenario.session.contact]
@@ -103,7 +103,7 @@ def manager(scenario: CallScenario, owner: int | None) -> int | None:
 
 def rules(scenario: CallScenario, owner: int | None, view: Interpretation) -> set[str]:
     """Return all rules that exclude this call from the CRM."""
-    session, choices = scenario.session, scenario.tenant.choices
+    session, choices = scenario.session, scenario.choices
     if is_internal(scenario):
         found = {"INTERNAL_OFF"} if "internal" in choices.off else set()
     else:
@@ -111,6 +111,8 @@ def rules(scenario: CallScenario, owner: int | None, view: Interpretation) -> se
         found = {f"{kind.upper()}_OFF"} if kind in choices.off else set()
     if not session.contact.isdigit():
         found.add("HIDDEN_NUMBER")
+    if choices.field_map == "leaves out" and session.direction == "out":
+        found.add("FIELD_MAP")
     people = {owner} if owner is not None else set(view.rang)
     for name, (mode, members), values in (
         ("NUMBER", choices.number, {session.number}),
@@ -144,7 +146,7 @@ def links(scenario: CallScenario) -> set[str]:
 
 def recording_deadline(scenario: CallScenario) -> datetime:
     """Return until when the upload waits for the recording."""
-    return scenario.ended_at + timedelta(minutes=scenario.tenant.choices.recording_wait)
+    return scenario.ended_at + timedelta(minutes=scenario.choices.recording_wait)
 
 
 def is_recorded(tenant: ChaosTenant, session: Session, owner: int | None) -> bool:

@@ -1,6 +1,7 @@
 """One run: an hour of calls with faults, a long quiet time, and the comparison."""
 
 import contextlib
+import functools
 import logging
 import random
 from collections import Counter
@@ -28,6 +29,7 @@ HOUR = timedelta(hours=1)
 SLOW_PACE, LONG_PACE = 10, 30
 POLL_INTERVAL = timedelta(minutes=10)
 KILL_PROBABILITY = 0.02
+MOST_RULE_CHANGES = 3  # of one client
 POINTS = "The points of this account are used up"
 # Ordinary days, starts of daylight saving time, ends of a month and of a year.
 DAYS = ("2026-03-10", "2026-03-29", "2026-06-30", "2026-07-15", "2026-12-31", "2027-02-28", "2027-03-14")
@@ -155,9 +157,22 @@ class Run:
         self.faults.plan(begin=begin, lasts=self.size.lasts)
         self.faults.last_end = max(self.faults.last_end, begin + self.size.lasts + longer)
         self.rare.plan(begin=begin, lasts=self.size.lasts)
+        self._plan_rule_changes(begin)
         self.people.plan(self.tenants, begin=begin, lasts=self.size.lasts)
         self.network.fault_of = self.faults.find
         self.clock.at(begin, lambda: setattr(self.processes, "kill_probability", KILL_PROBABILITY))
+
+    def _plan_rule_changes(self, begin: datetime) -> None:
+        """Let clients publish other rules while their calls are on their way."""
+        rng = self._rng("rules")
+        for tenant in self.tenants:
+            for _change in range(rng.randint(0, MOST_RULE_CHANGES)):
+                at, changing = begin + self.size.lasts * rng.random(), random.Random(rng.random())
+                self.clock.at(at, functools.partial(self._change_rules, tenant, changing))
+
+    def _change_rules(self, tenant: tenants.ChaosTenant, rng: random.Random) -> None:
+        tenants.change_rules(tenant, rng)
+        self.met["published versions of rules"] += 1
 
     def _record_request(self, requests: RecordedRequest) -> None:
         """Record what the vendors accepted: calls started by a click, uploaded calls."""

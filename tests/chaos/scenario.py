@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from tests.chaos.tenants import ChaosTenant
+from tests.chaos.tenants import ChaosTenant, Choices
 from tests.fakes.uis import Session
 
 
@@ -27,6 +27,12 @@ class CallScenario:
     session: Session
     kind: str
     notifications: list[DeliveredNotification] = field(default_factory=list)
+    version: int = 0  # by which the call was decided, when it is judged
+
+    @property
+    def choices(self) -> Choices:
+        """The rules by which the call was decided; those of now while it is not."""
+        return self.tenant.versions.get(self.version, self.tenant.choices)
 
     @property
     def ended_at(self) -> datetime:

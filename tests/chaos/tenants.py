@@ -2,7 +2,8 @@
 
 import itertools
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.utils import timezone
@@ -45,6 +46,28 @@ class Choices:
     send_recording: bool = True
     recording_wait: int = 10
     status_sync: str = "CRM_TO_UIS"
+    field_map: str = ""  # one of FIELD_MAPS
+
+
+# What the field maps of versions do; without the contact's number, which no expectation masks.
+FIELD_MAPS: dict[str, list[dict[str, Any]]] = {
+    "": [],
+    "source": [
+        {"target": "upload.source.source", "facts": ["constant"], "constant": "phone"},
+        {"target": "upload.source.content", "facts": ["contact"], "form": "last_four"},
+        {"target": "popup.campaign", "facts": ["constant"], "constant": "Spring"},
+    ],
+    "leaves out": [
+        {
+            "target": "upload.phone",
+            "facts": ["contact"],
+            "form": "leave_the_record_out",
+            "subject": "direction",
+            "values": ["out"],
+        },
+        {"target": "upload.source.keyword", "facts": ["contact"], "form": "hash"},
+    ],
+}
 
 
 @dataclass
@@ -60,6 +83,7 @@ class ChaosTenant:
     form: str  # of notifications: flat or query
     row: Tenant = field(init=False, repr=False)
     contacts: "itertools.count[int]" = field(default_factory=itertools.count, repr=False)
+    versions: dict[int, Choices] = field(default_factory=dict, repr=False)  # what was published, by number
 
     @property
     def slug(self) -> str:
@@ -177,13 +201,22 @@ def _link_by_hand(tenant: ChaosTenant) -> None:
             mapping.link(employee, CrmUser.objects.get(tenant=tenant.row, crm_id=person.user_id or 0))
 
 
+def change_rules(tenant: ChaosTenant, rng: random.Random) -> None:
+    """Publish another version of the client's rules; those of recordings and statuses stay."""
+    drawn = _draw_rules(rng, tenant.people, tenant.numbers)
+    kept = {name: getattr(tenant.choices, name) for name in ("send_recording", "recording_wait", "status_sync")}
+    tenant.choices = replace(drawn, **kept, field_map=rng.choice(list(FIELD_MAPS)))
+    _save_rules(tenant)
+
+
 def _save_rules(tenant: ChaosTenant) -> None:
-    """Save the client's rules."""
+    """Publish the client's rules as they are chosen."""
     choices = tenant.choices
     uploads = {f"upload_{kind}": kind not in choices.off for kind in ("answered", "missed", "outgoing", "internal")}
-    publish_rules(
+    version = publish_rules(
         tenant.row,
         **uploads,
+        field_map=FIELD_MAPS[choices.field_map],
         owner=choices.owner,
         missed_owner=choices.missed_owner,
         status_sync=choices.status_sync,
@@ -196,3 +229,4 @@ def _save_rules(tenant: ChaosTenant) -> None:
         numbers=VirtualNumber.objects.filter(tenant=tenant.row, number__in=choices.number[1]),
         employees=Employee.objects.filter(tenant=tenant.row, uis_id__in=choices.employee[1]),
     )
+    tenant.versions[version.number] = choices

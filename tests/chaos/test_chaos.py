@@ -160,6 +160,29 @@ def test_second_call_of_a_click_is_detected(quiet, monkeypatch):
     assert has_difference(quiet("click"), "a click rang 2 times")
 
 
+def test_replay_that_is_not_what_was_sent_is_detected(quiet, monkeypatch):
+    from tenants import replay
+
+    monkeypatch.setattr(replay, "_of_party", lambda _party: {})
+    assert has_difference(quiet("answered"), "its replay differs from what was sent")
+
+
+def test_details_that_are_not_what_the_crm_has_are_detected(quiet, monkeypatch):
+    from crm import call_records
+
+    real = call_records.upload_details
+    monkeypatch.setattr(
+        call_records, "upload_details", lambda prepared, known: real(prepared, known) | {"code": "999", "user": 999}
+    )
+    assert has_difference(quiet("answered"), "of its replay is", "999", "the CRM has")
+
+
+def test_rules_change_in_the_traffic_and_each_version_judges_its_calls(play):
+    outcome = play(2, tenants=3, calls=4, lasts=timedelta(minutes=20))
+    assert outcome.differences == []
+    assert outcome.met["published versions of rules"] >= 1
+
+
 def test_upload_against_a_rule_is_detected(quiet, monkeypatch):
     from tenants.transfer_rules import RuleSet
 

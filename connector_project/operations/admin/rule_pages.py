@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from connector_project.core.admin.base import BaseAdmin, page
 from connector_project.core.untrusted_input import parse_id
 from connector_project.operations import rule_publishing
+from connector_project.operations.admin.rule_preview_pages import latest_of_draft
 from connector_project.operations.explain.data import redactor_for
 from tenants import permissions, rule_versions
 from tenants.datetime_display import format_short
@@ -85,6 +86,7 @@ class RulePagesMixin(BaseAdmin):
             "seen": rule_versions.stamp(draft),
             "is_stale": draft.based_on_id != tenant.rule_version_id,
             "edited_at": format_short(tenant, draft.edited_at, now=now),
+            "latest": latest_of_draft(tenant),
         }
         return self._confirm_rules(
             request, "publish", tenant, after, form, title=gettext("Publish the rules"), **context
@@ -165,7 +167,7 @@ def draft_banner(tenant: Tenant) -> dict[str, Any]:
 
 def load_client(tenant_id: int) -> Any:
     """Return the client with the version that decides and the draft; 404 without one."""
-    rows = Tenant.objects.select_related("uis", "rule_version", "draft__based_on", "draft__edited_by")
+    rows = Tenant.objects.select_related("uis", "crm", "rule_version", "draft__based_on", "draft__edited_by")
     tenant = get_object_or_404(rows, pk=tenant_id)
     tenant.draft.tenant = tenant
     return tenant

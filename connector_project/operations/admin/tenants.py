@@ -25,6 +25,7 @@ from connector_project.operations.admin.missed_callers import MissedMixin
 from connector_project.operations.admin.new_client import NewClientMixin
 from connector_project.operations.admin.new_clients import NewClientsMixin
 from connector_project.operations.admin.rule_pages import RulePagesMixin, draft_banner
+from connector_project.operations.admin.rule_preview_pages import RulePreviewMixin
 from connector_project.operations.admin.statistics import StatisticsMixin
 from connector_project.operations.admin.tenant_action import TenantAction
 from connector_project.operations.admin.tenant_actions import TENANT_ACTIONS
@@ -64,6 +65,7 @@ class TenantAdmin(
     BulkRuleChangeMixin,
     RulePagesMixin,
     FieldMapMixin,
+    RulePreviewMixin,
     MappingMixin,
     StatisticsMixin,
     MissedMixin,

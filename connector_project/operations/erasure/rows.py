@@ -80,6 +80,7 @@ _SPECIAL: Mapping[tuple[str, str], Callable[[Any, Number], Any]] = {
     ("telephony.Call", "uis_snapshot"): _erased_snapshot,
     ("tenants.RuleDraft", "contacts"): erase_list,
     ("tenants.RuleVersion", "rules"): _erased_rules,
+    ("operations.RulePreview", "rules"): _erased_rules,
     # Encrypted, and deleted when the erasure is done.
     ("operations.Erasure", "number"): lambda before, _number: before,
 }

@@ -104,7 +104,8 @@ def reason(stored: Notification) -> str:
         return (
             f"{label}: {rule_labels.label(SkipReason(rule))}{of_version(number)}" if rule in set(SkipReason) else label
         )
-    return f"{label} ({stored.detail})" if stored.detail else label
+    has_text = stored.detail and stored.reason != Notification.Reason.ON_ANSWER
+    return f"{label} ({stored.detail})" if has_text else label
 
 
 def of_version(number: object) -> str:

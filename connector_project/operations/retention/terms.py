@@ -59,6 +59,7 @@ TRANSIENT: Mapping[str, str] = {
     "django_q.OrmQ": "until a worker takes it",
     "core.QueuedTask": "as long as its entry of the queue",
     "core.WorkerHeartbeat": "10 minutes after the last heartbeat",
+    "operations.RulePreview": "a week after its end; deleted nightly",
     "telephony.CallDelta": "until it is counted, every minute",
     "crm.PopupDelta": "until it is counted, every minute",
     "axes.AccessAttempt": "until it counts no more; deleted daily",

@@ -74,6 +74,7 @@ BOUNDS: dict[str, Bounds] = {
         for step in ("UIS", "CRM", "PEOPLE", "LINK", "ON")
     },
     "AlertDelivery WAITING": _bounds("alerts.delivery.send", 1, 2, away=31, wait=62, worker=5, code=12, poison=0),
+    "RulePreview RUNNING": _bounds("rule_previews.run", 1, 2, **BULK),
     "UploadVerification": _bounds(
         "crm.upload_verification.verify",
         60,

@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from connector_project.core import local_dates
 from connector_project.core.task_queue import enqueue
+from connector_project.operations import rule_previews
 from connector_project.operations.alerts import delivery
 from connector_project.operations.models import Activation, AlertDelivery
 from connector_project.operations.onboarding import activation
@@ -22,11 +23,12 @@ from telephony import bulk_actions, task_names
 from telephony.models import BulkAction, Call, FailureReason, Notification
 from telephony.models import State as CallState
 from telephony.webhooks import receive
+from tenants import rule_versions
 from tenants.models import Employee
 from tests.conftest import CONTACT, IVAN, NUMBER
 from tests.fakes.alert_receiver import SECRET, URL
 from tests.flows.liveness.simulation import Killed, World
-from tests.rules import publish_rules
+from tests.rules import draft_of, publish_rules
 
 Create = Callable[[World], Callable[[], bool]]
 
@@ -256,6 +258,17 @@ def alert(world: World) -> Callable[[], bool]:
     return lambda: is_done(row)
 
 
+def rule_preview(world: World) -> Callable[[], bool]:
+    """The preview of a draft on one call."""
+    ready(world)
+    world.work()
+    draft = draft_of(world.tenant)
+    draft.tenant, day = world.tenant, timezone.now().astimezone(world.tenant.zone).date()
+    seen = rule_versions.stamp(draft)
+    row = rule_previews.start(draft, first=day, last=day, seen=seen, by=None, now=timezone.now())
+    return lambda: is_done(row)
+
+
 def verification(world: World) -> Callable[[], bool]:
     """An uploaded call that the CRM has lost."""
     ready(world)
@@ -369,6 +382,9 @@ STATES: dict[str, State] = {
         RECEIVER,
         (),
         "connector_project.operations.alerts.delivery._try_to_send",
+    ),
+    "RulePreview RUNNING": State(
+        rule_preview, (rule_previews.TASK,), NONE, (), "connector_project.operations.replays.load_portion"
     ),
     "UploadVerification": State(
         verification, (VERIFY_UPLOADS,), CRM, ("telephony/calls",), "crm.upload_verification.verify"
