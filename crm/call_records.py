@@ -24,10 +24,9 @@ from telephony.calls import report_facts
 from telephony.models import Call
 from telephony.recordings import links
 from tenants.field_map.apply import Applied, applied
-from tenants.field_map.facts import Fact, Facts
+from tenants.field_map.facts import Fact
 from tenants.field_map.targets import Record
 from tenants.models import CrmConnection, VirtualNumber
-from tenants.rules import RecordingKind as Kind
 
 SOURCE = "source."  # before the parts of the advertising source
 _OWN_DETAILS = {"phone", "site", "recording_url"}  # fields that the log has anyway
@@ -73,36 +72,34 @@ class Prepared:
 
 def records(batch: Sequence[Call], *, now: datetime) -> dict[int, Prepared]:
     """Return the record of each call of one tenant by primary key. This issues the recording links in them."""
-    tenant, recording_urls = batch[0].tenant, links.addresses(batch, longest=LONGEST_URL, now=now)
+    tenant, recordings = batch[0].tenant, links.choose(batch, longest=LONGEST_URL, now=now)
     sites, salt, field_map = store_by_number(tenant.crm), call_facts.salt_of(tenant), tenant.rules.field_map
     needed = field_map.needs(Record.UPLOAD) if field_map.rows else frozenset()
     read, awaited = needed - OF_THE_CALL, report_facts.needed_facts(tenant.rules)
     found = {}
     for call in batch:
         store = sites.get(call.number, tenant.crm.site)
-        facts = call_facts.of_call(call, store=store, recording_url=recording_urls.get(call.pk, ""), needed=needed)
+        recording = recordings[call.pk]
+        facts = call_facts.of_call(call, store=store, recording_url=recording.url, needed=needed)
         filled = applied(field_map, Record.UPLOAD, facts, salt=salt)
-        made_of = _made_of(call, facts, filled, now=now)
+        made_of = _made_of(call, recording, store, filled)
         made_of["facts"] = {str(fact): value for fact, value in facts.items() if fact in read}
         made_of["missing"] = sorted(report_facts.missing(call, awaited)) if awaited else []
         found[call.pk] = Prepared(_record(call, tenant.crm, filled), made_of)
     return found
 
 
-def _made_of(call: Call, facts: Facts, filled: Applied, *, now: datetime) -> dict[str, Any]:
+def _made_of(call: Call, recording: links.Chosen, store: str, filled: Applied) -> dict[str, Any]:
     """Return whose call it is, its recording, and what the rows of the field map filled.
 
     What a row has made of the contact's number is not kept: it is made again as long as the call has the number.
     """
-    recording, rows = links.recording_of(call, longest=LONGEST_URL), {}
-    if call.tenant.rules.field_map.rows:
-        rows = {name: path for name, path in filled.paths.items() if path.row and name not in _OWN_DETAILS}
-    link = facts.get(Fact.RECORDING)
-    store = facts.get(Fact.STORE, "")
+    rows = {name: path for name, path in filled.paths.items() if path.row and name not in _OWN_DETAILS}
     return {
         "employee": call.employee.uis_id if call.employee else None,
-        "recording": recording.value,
-        "had_link": bool(link) and links.kind_of(str(link)) == Kind.OURS and links.is_early(call, recording, now=now),
+        "recording": recording.recording.value,
+        "link": recording.kind if "recording_url" in filled.values else None,
+        "had_link": recording.is_early,
         "store": store if store != filled.values.get("site", "") else "",
         "filled": {name: filled.values.get(name, "") for name, path in rows.items() if path.fact != Fact.CONTACT},
         "unkept": [name for name, path in rows.items() if path.fact == Fact.CONTACT],
@@ -120,7 +117,6 @@ def upload_details(prepared: Prepared, known: Collection[str]) -> dict[str, Any]
         "code": record.code,
         "user": record.user_id,
         "site": record.site,
-        "link": links.kind_of(record.recording_url) if record.recording_url else None,
         **prepared.made_of,
     }
     return {name: value for name, value in details.items() if value} | {"known": record.external_id in known}

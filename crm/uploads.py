@@ -25,7 +25,7 @@ from tenants.field_map.facts import Fact
 from tenants.field_map.targets import Record
 from tenants.models import CrmConnection, RuleVersion, Tenant
 from tenants.rules import Rules
-from tenants.transfer_rules import SkipReason
+from tenants.transfer_rules import Filter, SkipReason
 
 BATCH = LARGEST_UPLOAD
 OWNERS_BATCH = 10
@@ -68,7 +68,8 @@ def upload(batch: Sequence[Call], *, now: datetime) -> None:
         current = _without_left_out(tenant, current, now=now)
     if any(call.rule_version_id != tenant.rule_version_id for call in current):
         current = _without_outdated(tenant, current, now=now)
-    current = _without_skipped(tenant, current, now=now)
+    if _may_skip(tenant, current):
+        current = _without_skipped(tenant, current, now=now)
     records, broken = steps.prepare(current, functools.partial(call_records.records, now=now))
     if broken:
         steps.finish(broken, Step.UPLOAD, started=time.monotonic(), now=now)
@@ -104,6 +105,12 @@ def _without_outdated(tenant: Tenant, batch: Sequence[Call], *, now: datetime) -
 def _chooses(rules: Rules) -> tuple[str, str]:
     """Return the rules that choose the owner of a call."""
     return rules.owner, rules.missed_owner
+
+
+def _may_skip(tenant: Tenant, batch: Sequence[Call]) -> bool:
+    """Whether a rule may skip a call of the batch though it had passed: by another version, or by what it asks of."""
+    is_asking = bool(tenant.rules.field_map.rows) or tenant.rules.employee_filter != Filter.ALL
+    return is_asking or any(call.rule_version_id != tenant.rule_version_id for call in batch)
 
 
 def _without_skipped(tenant: Tenant, batch: Sequence[Call], *, now: datetime) -> list[Call]:

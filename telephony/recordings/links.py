@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from django.conf import settings
 from django.db import transaction
@@ -18,49 +19,58 @@ from tenants.models import AuditLogEntry, Tenant
 from tenants.rules import RecordingKind as Kind
 
 
+class Chosen(NamedTuple):
+    """The recording of a call for the CRM. `is_early`: our link is sent though these rules would wait, or too late."""
+
+    url: str = ""
+    kind: Kind | None = None
+    recording: Recording = Recording.NONE
+    is_early: bool = False
+
+
 def addresses(batch: Sequence[Call], *, longest: int, now: datetime) -> dict[int, str]:
-    """Return the recording URL to send for each call, by primary key: UIS's own or one of our links.
+    """Return the recording URL to send for each call that has one, by primary key, as `choose` does."""
+    return {pk: chosen.url for pk, chosen in choose(batch, longest=longest, now=now).items() if chosen.url}
+
+
+def choose(batch: Sequence[Call], *, longest: int, now: datetime) -> dict[int, Chosen]:
+    """Return what to send of each call's recording, by primary key: UIS's own URL, or one of our links.
 
     Our link is created with the first upload and stays the same in every repeat. At most three queries.
     """
     rules = batch[0].tenant.rules
+    known = {call.pk: _known_of(call, longest=longest) for call in batch}
     if not rules.send_recording:
-        return {}
-    stored = {call.pk: recording_selection.stored_url(call) if call.recording_url else "" for call in batch}
-    kinds = {
-        call.pk: link_of(
-            _state(stored[call.pk], is_awaited=call.awaits_recording, longest=longest), rules.recording_link
-        )
-        for call in batch
-    }
-    ours = _our_links([call for call in batch if kinds[call.pk] == Kind.OURS], now=now)
-    return {pk: stored[pk] for pk, kind in kinds.items() if kind == Kind.UIS} | ours
+        return {pk: Chosen(recording=recording) for pk, (_url, recording) in known.items()}
+    kinds = {pk: link_of(recording, rules.recording_link) for pk, (_url, recording) in known.items()}
+    of_ours = {call.pk: call for call in batch if kinds[call.pk] == Kind.OURS}
+    ours = _our_links(list(of_ours.values()), now=now)
+    found = {}
+    for pk, (url, recording) in known.items():
+        sent = ours.get(pk, "") if pk in of_ours else url
+        is_early = pk in ours and _is_early(of_ours[pk], recording, now=now)
+        found[pk] = Chosen(sent, kinds[pk] if sent else None, recording, is_early)
+    return found
 
 
 def recording_of(call: Call, *, longest: int) -> Recording:
     """Return what is known of a call's recording now."""
+    return _known_of(call, longest=longest)[1]
+
+
+def _known_of(call: Call, *, longest: int) -> tuple[str, Recording]:
+    """Return the URL at UIS, and what that means for the CRM, which takes URLs of this length at most."""
     url = recording_selection.stored_url(call) if call.recording_url else ""
-    return _state(url, is_awaited=call.awaits_recording, longest=longest)
-
-
-def _state(url: str, *, is_awaited: bool, longest: int) -> Recording:
-    if is_awaited:
-        return Recording.AWAITED
+    if call.awaits_recording:
+        return url, Recording.AWAITED
     if not url:
-        return Recording.NONE
-    return Recording.READY if len(url) <= longest else Recording.TOO_LONG
+        return url, Recording.NONE
+    return url, Recording.READY if len(url) <= longest else Recording.TOO_LONG
 
 
-def is_early(call: Call, recording: Recording, *, now: datetime) -> bool:
-    """Whether our link is sent though the rules of now would have waited, or it would be too late for one."""
+def _is_early(call: Call, recording: Recording, *, now: datetime) -> bool:
     is_awaited = call.tenant.rules.recording_link == Kind.UIS and recording == Recording.AWAITED
     return is_expired(call, now=now) or (is_awaited and now < recording_selection.deadline(call))
-
-
-def kind_of(url: str) -> Kind:
-    """Return which link a URL is that was sent."""
-    ours = settings.PUBLIC_URL + reverse("record", args=["-"]).removesuffix("-/")
-    return Kind.OURS if url.startswith(ours) else Kind.UIS
 
 
 def _our_links(calls: Sequence[Call], *, now: datetime) -> dict[int, str]:
