@@ -19,6 +19,7 @@ PORT = 18480
 VARIANT = "PostgreSQL + Redis"
 CLIENTS = 1000
 SETTLING_SECONDS, SECONDS = 10.0, 60.0
+SECONDS_OF_ONE_CLIENT = 20.0
 # Begun together, before the time that is measured.
 ROUNDS = (
     *("telephony.reconcile_all", "telephony.sync_all", "telephony.close_all", "telephony.follow_up_recordings_all"),
@@ -32,11 +33,11 @@ def measure() -> list[Figure]:
     installation = Installation(PORT, is_shipped=True, variant="redis", clients=CLIENTS)
     try:
         installation.set_up()
-        before = sum(_used(installation).values())
+        before = sum(_used(installation, seconds=SECONDS_OF_ONE_CLIENT).values())
         installation.add_copies(CLIENTS)
         for task in ROUNDS:
             installation.ask("run", task)
-        used = _used(installation)
+        used = _used(installation, seconds=SECONDS)
     finally:
         installation.tear_down()
     return [
@@ -46,14 +47,13 @@ def measure() -> list[Figure]:
     ]
 
 
-def _used(installation: Installation) -> dict[str, float]:
+def _used(installation: Installation, *, seconds: float) -> dict[str, float]:
     """Return the share of a core that each part uses, but the vendors, after what was begun has settled."""
     time.sleep(SETTLING_SECONDS)
     before, started_at = used_by_part(installation), time.monotonic()
-    time.sleep(SECONDS)
-    seconds = time.monotonic() - started_at
-    after = used_by_part(installation)
-    return {name: (after[name] - used) / seconds for name, used in before.items() if name != "simulator"}
+    time.sleep(seconds)
+    passed, after = time.monotonic() - started_at, used_by_part(installation)
+    return {name: (after[name] - used) / passed for name, used in before.items() if name != "simulator"}
 
 
 def _figure(name: str, share: float, *, target: float | None = None) -> Figure:
