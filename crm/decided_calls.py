@@ -103,7 +103,8 @@ def _decided(loader: Loader, call: Call, entry: CallLogEntry, evidence: Sources 
         recording=Recording(details.get("recording", ""))
         if is_uploaded
         else links.recording_of(call, longest=LONGEST_URL),
-        had_link=bool(details.get("had_link")),
+        is_early=bool(details.get("early")),
+        has_kept_link=bool(details.get("kept_link")),
         rung=tuple(call.rung_employee_ids),
         owners=_owners(loader, call, details, version, evidence),
         fixed_reason=call.skip_reason if call.skip_reason in FIXED_REASONS else "",

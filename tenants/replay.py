@@ -59,7 +59,8 @@ class CallFacts:
     columns: Mapping[str, str]  # fields of the record that no rule chooses
     facts: Facts  # without the recording and the employee
     recording: Recording
-    had_link: bool = False  # our link was sent though the upload might have waited, or it would be too late for one
+    is_early: bool = False  # the upload did not wait for the recording, though the rules of then would have
+    has_kept_link: bool = False  # our link was issued before it expired
     rung: tuple[int, ...] = ()
     owners: Mapping[str, Party]  # by the rule that chooses them, as far as it was applied
     fixed_reason: str = ""
@@ -186,14 +187,14 @@ def _link(call: CallFacts, rules: Rules) -> str:
     if not rules.send_recording:
         return ""
     kind = link_of(call.recording, rules.recording_link)
-    if kind != RecordingKind.OURS or call.had_link:
+    if kind != RecordingKind.OURS:
         return str(kind or "")
     passed = call.decided_at - call.ended_at
     may_wait = rules.recording_link == RecordingKind.UIS and call.recording == Recording.AWAITED
-    if may_wait and passed < timedelta(minutes=rules.recording_wait_minutes):
+    if may_wait and not call.is_early and passed < timedelta(minutes=rules.recording_wait_minutes):
         return MAY_WAIT
     is_expired = rules.recording_days is not None and timedelta(days=rules.recording_days) <= passed
-    return "" if is_expired else str(kind)
+    return "" if is_expired and not call.has_kept_link else str(kind)
 
 
 def _of_party(party: Party) -> dict[str, str]:

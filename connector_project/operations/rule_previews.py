@@ -30,6 +30,7 @@ MOST_DAYS, MOST_CALLS = 31, 50_000
 MOST_AT_ONCE, MOST_OF_MANY = 1000, 200  # calls of a client replayed while a page waits; where it is of many clients
 KEPT = timedelta(days=7)
 TOO_MANY = _("These days have %(count)d calls. A preview takes %(most)d at most: choose fewer days.")
+RUNNING = _("Another preview of this client is running: wait for it, or cancel it.")
 EDITED = _("Somebody has changed the draft since you opened this page. Look at it again.")
 
 logger = logging.logger(__name__)
@@ -40,11 +41,15 @@ State = RulePreview.State
 def start(draft: RuleDraft, *, first: date, last: date, seen: str, by: Actor, now: datetime) -> RulePreview:
     """Start the preview of the draft that a page has shown, on these days, both included.
 
-    Raises ValidationError with a sentence if it is not that draft any more, or the days have too many calls.
+    Raises ValidationError with a sentence if it is not that draft any more, the days have too many calls, or another
+    preview of this client is running.
     """
     tenant = draft.tenant
     if rule_versions.stamp(draft) != seen:
         raise ValidationError(EDITED)
+    Tenant.objects.lock_row(tenant.pk)  # A concurrent request waits here, and then finds the preview.
+    if RulePreview.objects.filter(tenant=tenant, state=State.RUNNING).exists():
+        raise ValidationError(RUNNING)
     since, till = period(tenant, first, last)
     counts = {kind: replays.rows(kind, tenant, since=since, till=till).order_by().count() for kind in replays.KINDS}
     if counts["call"] > MOST_CALLS:

@@ -5,10 +5,11 @@ from copy import copy
 from datetime import datetime
 from operator import attrgetter
 
-from telephony.calls import evidence, late_answers, pipeline, sources
+from telephony.calls import evidence, late_answers, pipeline, sources, steps
 from telephony.calls.resolution import CallResolution
 from telephony.calls.sources import Sources, StaffDirectory
 from telephony.models import Call, State, Step
+from telephony.models.call_log import log_many
 from telephony.uis.types import CallEvent, CallLeg, EndedEvent
 from tenants.transfer_rules import SkipReason
 
@@ -89,6 +90,8 @@ def _apply(call: Call, before: CallResolution, news: CallResolution, *, staff: S
         call.is_low_priority = call.is_low_priority or call.started_at < now - pipeline.LOW_PRIORITY_AFTER
         pipeline.enter(call, news, now=now)
         call.log(Step.REOPENED, now=now)
+    else:
+        log_many([call], Step.EVALUATE, now=now, details={call.pk: steps.skip_details(call, skipped_by)})
     call.save()
     return not skipped_by
 

@@ -205,8 +205,13 @@ def _decision(call: Call, outcome: Moved, number: int) -> dict[str, Any]:
     """Return by which version a call moves on; of one that is skipped also whose it was."""
     if outcome.state != State.SKIPPED:
         return {"version": number}
-    owner = outcome.changes.get("employee", call.employee)
-    return {"version": number, "rule": outcome.changes["skip_reason"], **({"employee": owner.uis_id} if owner else {})}
+    return skip_details(call, outcome.changes["skip_reason"])
+
+
+def skip_details(call: Call, rule: str) -> dict[str, Any]:
+    """Return what the log keeps of a skip by the rules of now: with the call's row a replay decides by it."""
+    found = {"version": call.tenant.current_version.number, "rule": rule}
+    return {**found, "employee": call.employee.uis_id} if call.employee else found
 
 
 def _save_each(results: Results, *, now: datetime) -> list[Call]:

@@ -77,7 +77,9 @@ class Call(RetriedJob):
         max_length=20, choices=choices.ImportChoice.as_choices, blank=True, default="", db_default="", editable=False
     )
     is_erased = models.BooleanField(default=False, editable=False)  # what is told of it later is ignored
-    rule_version = RuleVersionField()  # by which it was decided last
+    rule_version = (
+        RuleVersionField()
+    )  # by which its owner was chosen; when it is done, all of it was decided by this one
     skip_reason = models.CharField(_("rule"), max_length=20, choices=rule_labels.skip_reasons, blank=True)
     uploaded_at = models.DateTimeField(_("uploaded"), null=True)
 

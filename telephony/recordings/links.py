@@ -20,12 +20,13 @@ from tenants.rules import RecordingKind as Kind
 
 
 class Chosen(NamedTuple):
-    """The recording of a call for the CRM. `is_early`: our link is sent though these rules would wait, or too late."""
+    """The recording of a call for the CRM."""
 
     url: str = ""
     kind: Kind | None = None
     recording: Recording = Recording.NONE
-    is_early: bool = False
+    is_early: bool = False  # these rules would have waited for it: those of before did not
+    is_kept: bool = False  # a link of ours that was issued before it expired
 
 
 def addresses(batch: Sequence[Call], *, longest: int, now: datetime) -> dict[int, str]:
@@ -47,9 +48,14 @@ def choose(batch: Sequence[Call], *, longest: int, now: datetime) -> dict[int, C
     ours = _our_links(list(of_ours.values()), now=now)
     found = {}
     for pk, (url, recording) in known.items():
-        sent = ours.get(pk, "") if pk in of_ours else url
-        is_early = pk in ours and _is_early(of_ours[pk], recording, now=now)
-        found[pk] = Chosen(sent, kinds[pk] if sent else None, recording, is_early)
+        if pk not in of_ours:
+            found[pk] = Chosen(url, kinds[pk], recording)
+            continue
+        sent, call = ours.get(pk, ""), of_ours[pk]
+        is_awaited = rules.recording_link == Kind.UIS and recording == Recording.AWAITED
+        is_early = is_awaited and now < recording_selection.deadline(call)
+        is_kept = bool(sent) and is_expired(call, now=now)
+        found[pk] = Chosen(sent, Kind.OURS if sent else None, recording, is_early, is_kept)
     return found
 
 
@@ -66,11 +72,6 @@ def _known_of(call: Call, *, longest: int) -> tuple[str, Recording]:
     if not url:
         return url, Recording.NONE
     return url, Recording.READY if len(url) <= longest else Recording.TOO_LONG
-
-
-def _is_early(call: Call, recording: Recording, *, now: datetime) -> bool:
-    is_awaited = call.tenant.rules.recording_link == Kind.UIS and recording == Recording.AWAITED
-    return is_expired(call, now=now) or (is_awaited and now < recording_selection.deadline(call))
 
 
 def _our_links(calls: Sequence[Call], *, now: datetime) -> dict[int, str]:

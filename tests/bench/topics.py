@@ -47,8 +47,8 @@ _ALL = (
     Topic("two_machines"),
     Topic("idle"),
     Topic("points"),
-    Topic("preview"),
     Topic("pages", is_large=True),
+    Topic("preview", is_large=True),
 )
 TOPICS = tuple(topic for topic in _ALL if topic.is_there)
 

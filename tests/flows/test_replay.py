@@ -107,7 +107,7 @@ def world(tenant, twin, notify, pbx, crm, crm_world, later):
 
 @pytest.mark.slow
 @pytest.mark.timeout(180)
-@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 2**32))
 def test_replay_of_what_was_decided_equals_what_was_sent(seed, world):
     rng = random.Random(seed)

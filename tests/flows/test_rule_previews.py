@@ -224,6 +224,15 @@ def test_too_many_calls_are_refused_with_a_sentence(missed, draft, tenant, monke
     assert not RulePreview.objects.exists()
 
 
+def test_second_preview_of_a_client_waits_for_the_first(missed, draft, tenant):
+    missed(1)
+    first = start(draft(upload_missed=False))
+    with pytest.raises(ValidationError):
+        start(draft(upload_missed=False))
+    assert rule_previews.cancel(first, now=timezone.now())
+    assert start(draft(upload_missed=False)).pk != first.pk
+
+
 def test_draft_that_somebody_has_changed_is_refused(draft, tenant):
     row = draft(upload_missed=False)
     seen = rule_versions.stamp(row)

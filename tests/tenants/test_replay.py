@@ -134,10 +134,11 @@ def test_link_to_the_recording(recording, rules, after, link):
     assert fields(call, **rules).get("recording_url") == link
 
 
-def test_our_link_that_was_sent_early_stays():
-    call = replace(CALL, recording=Recording.AWAITED, had_link=True)
+def test_our_link_of_an_upload_that_did_not_wait():
+    call = replace(CALL, recording=Recording.AWAITED, is_early=True)
     assert fields(call)["recording_url"] == "OURS"
-    assert fields(call, recording_days=0)["recording_url"] == "OURS"
+    assert "recording_url" not in fields(call, recording_days=0)
+    assert fields(replace(call, has_kept_link=True), recording_days=0)["recording_url"] == "OURS"
 
 
 def test_field_map_reads_the_employee_of_the_version():
