@@ -12,6 +12,7 @@ from tenants.audit import Actor
 from tenants.models import RuleDraft, RuleVersion, Tenant
 from tenants.rule_differences import Difference, compare, names_of
 from tenants.rules import Rules
+from tenants.transfer_rules import Filter
 
 
 def question(tenant: Tenant, rules: Rules, *, most: int = rule_previews.MOST_AT_ONCE, now: datetime) -> str:
@@ -20,11 +21,18 @@ def question(tenant: Tenant, rules: Rules, *, most: int = rule_previews.MOST_AT_
     `most`: see `rule_previews.question`.
     """
     after = rules.rule_set(functools.partial(erased_numbers.token, tenant.pk))
-    if after != tenant.rule_set:
-        forecast = rule_forecast.find_day_without_uploads(tenant, after, now=now)
-        if forecast and not rule_forecast.find_day_without_uploads(tenant, tenant.rule_set, now=now):
-            return str(forecast)
+    if after == tenant.rule_set and not _chooses_others(tenant.rules, rules):  # They skip the same calls.
+        return ""
+    forecast = rule_forecast.find_day_without_uploads(tenant, after, now=now)
+    if forecast and not rule_forecast.find_day_without_uploads(tenant, tenant.rule_set, now=now):
+        return str(forecast)
     return rule_previews.question(tenant, rules, most=most, now=now)
+
+
+def _chooses_others(before: Rules, after: Rules) -> bool:
+    """Whether calls may have other owners, and are filtered by them."""
+    owners = [(rules.owner, rules.missed_owner) for rules in (before, after)]
+    return after.employee_filter != Filter.ALL and owners[0] != owners[1]
 
 
 def differences(tenant: Tenant, before: Rules, after: Rules, *, sees_numbers: bool) -> list[Difference]:

@@ -107,9 +107,9 @@ def flows(client, tenant, pbx, crm, notify, run_queue):
 @pytest.mark.parametrize(
     ("flow", "modules", "calls"),
     [
-        ("ringing", 39, 53),
-        ("missed", 56, 119),
-        ("answered", 69, 163),
+        ("ringing", 39, 54),
+        ("missed", 56, 120),
+        ("answered", 69, 164),
         ("click", 21, 32),
         ("status", 21, 25),
         ("sync", 35, 98),

@@ -14,7 +14,7 @@ from connector_project.core.encrypted_fields import UndecryptableText
 from connector_project.core.jobs import LEASE, MAX_LOST_LEASES, QUEUED_FOR
 from connector_project.core.task_queue import enqueue
 from connector_project.operations.alerts import delivery
-from connector_project.operations.models import Activation, AlertDelivery, Erasure
+from connector_project.operations.models import Activation, AlertDelivery, Erasure, RulePreview
 from connector_project.operations.onboarding import activation
 from crm import commands, uploads
 from crm import tasks as crm_tasks
@@ -275,6 +275,7 @@ def test_all_queues_are_here():
     """A new kind of job must be added above; a ReportCursor is always due, and its schedule queues its task.
 
     An Erasure asks no vendor, and is searched from the beginning if its worker dies: tests/operations/test_erasure.py.
+    Nor does a RulePreview: tests/flows/test_rule_previews.py.
     """
     from django.apps import apps
 
@@ -284,4 +285,5 @@ def test_all_queues_are_here():
         *(queue.model for queue in QUEUES.values()),
         ReportCursor,
         Erasure,
+        RulePreview,
     }

@@ -16,7 +16,7 @@ ROUTES = sorted(
     for attribute in dir(type(model_admin))
     for _route, name in getattr(getattr(type(model_admin), attribute), "routes", ())
 )
-ARGS = {"pk": 1, "tenant_id": 1, "kind": "RETRY", "name": "check", "number": 0}
+ARGS = {"pk": 1, "tenant_id": 1, "kind": "RETRY", "name": "check", "number": 0, "preview_id": 1}
 
 
 def address(name):

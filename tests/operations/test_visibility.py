@@ -23,6 +23,7 @@ from django.utils import timezone
 from connector_project.operations.admin import bulk_actions, call_recording, export, tenant_actions
 from connector_project.operations.alerts import actions as incident_actions
 from connector_project.operations.api.urls import router
+from connector_project.operations.models import RulePreview
 from telephony import bulk_action_rows
 from telephony.models import BulkAction, Call
 from tenants import api_keys
@@ -52,6 +53,7 @@ VALUES: dict[str, dict[str, Any]] = {
     },
     "tenants.ruleversion": {"rules": dumps(Rules()), "number": 1},
     "tenants.user": {"is_staff": True, "sees_all_tenants": False},
+    "operations.rulepreview": {"rules": dumps(Rules()), "state": "DONE", "position": {}, "result": {}},
     "operations.incident": {"kind": "NO_EVENTS"},
     "django_q.success": {"success": True, "func": "tasks", "args": (), "kwargs": {}},
     "django_q.failure": {"success": False, "func": "tasks", "args": (), "kwargs": {}},
@@ -204,6 +206,8 @@ def addresses(model_admin, pattern: URLPattern, rows: Rows | None):
             choices.append([rows.made[model_admin.model].pk if is_known else 10**9])
         elif name == "tenant_id":
             choices.append([rows.tenant.pk if rows else 10**9])
+        elif name == "preview_id":
+            choices.append([rows.made[RulePreview].pk if rows else 10**9])
         else:
             choices.append(NAMES[pattern.name, name])
     name = f"admin:{pattern.name}"

@@ -99,7 +99,7 @@ class RowFormSet(forms.BaseFormSet[RowForm]):
     field_map: FieldMap = FieldMap()
 
     def clean(self) -> None:
-        if any(self.errors):
+        if any(self.errors) or self.non_form_errors():
             return
         try:
             self.field_map = FieldMap.parse([form.stored() for form in self._kept()])
