@@ -10,7 +10,7 @@ from django.utils import timezone
 from structlog.contextvars import bind_contextvars
 
 from connector_project.core import http_client, phone_numbers, task_queue
-from crm import call_records, client_factory
+from crm import call_records, client_factory, upload_versions
 from crm.call_records import Prepared
 from crm.retailcrm import errors
 from crm.retailcrm.client import LARGEST_UPLOAD, MANAGER_RIGHT
@@ -23,9 +23,8 @@ from telephony.models.retries import SUSPECT_AFTER_ATTEMPTS
 from telephony.reconciliation import import_choice
 from tenants.field_map.facts import Fact
 from tenants.field_map.targets import Record
-from tenants.models import CrmConnection, RuleVersion, Tenant
-from tenants.rules import Rules
-from tenants.transfer_rules import Filter, SkipReason
+from tenants.models import CrmConnection, Tenant
+from tenants.transfer_rules import SkipReason
 
 BATCH = LARGEST_UPLOAD
 OWNERS_BATCH = 10
@@ -66,18 +65,24 @@ def upload(batch: Sequence[Call], *, now: datetime) -> None:
         current = steps.skip_expired(batch, before=window, now=now)
     if any(call.import_choice for call in current):
         current = _without_left_out(tenant, current, now=now)
-    if any(call.rule_version_id != tenant.rule_version_id for call in current):
-        current = _without_outdated(tenant, current, now=now)
-    if _may_skip(tenant, current):
-        current = _without_skipped(tenant, current, now=now)
-    records, broken = steps.prepare(current, functools.partial(call_records.records, now=now))
+    is_sent = False
+    for group in upload_versions.split(tenant, current, now=now):
+        if not (is_sent and _left_for_later(group, tenant.crm, Step.UPLOAD, now=now)):
+            is_sent = _prepare_and_upload(group, now=now) or is_sent
+    if not is_sent:
+        tenant.crm.return_half_open()
+
+
+def _prepare_and_upload(batch: Sequence[Call], *, now: datetime) -> bool:
+    """Upload calls by the version of the rules that their `tenant` has; return whether a request was made."""
+    records, broken = steps.prepare(batch, functools.partial(call_records.records, now=now))
     if broken:
         steps.finish(broken, Step.UPLOAD, started=time.monotonic(), now=now)
-    if sound := [call for call in current if call.pk in records]:
-        with outgoing_requests.kept(tenant.pk, sessions=[call.session_id for call in sound]):
+    sound = [call for call in batch if call.pk in records]
+    if sound:
+        with outgoing_requests.kept(batch[0].tenant_id, sessions=[call.session_id for call in sound]):
             _upload(sound, records, now=now)
-    else:
-        tenant.crm.return_half_open()
+    return bool(sound)
 
 
 def _without_left_out(tenant: Tenant, batch: Sequence[Call], *, now: datetime) -> list[Call]:
@@ -85,43 +90,6 @@ def _without_left_out(tenant: Tenant, batch: Sequence[Call], *, now: datetime) -
     left_out = import_choice.find_left_out(tenant, batch)
     skipped = Moved(state=State.SKIPPED, changes={"skip_reason": SkipReason.NOT_IMPORTED})
     steps.finish([(call, skipped) for call in left_out], Step.UPLOAD, started=time.monotonic(), now=now)
-    return [call for call in batch if call not in left_out]
-
-
-def _without_outdated(tenant: Tenant, batch: Sequence[Call], *, now: datetime) -> list[Call]:
-    """Let the calls be evaluated anew whose owner was chosen by other rules than those of now; return the others.
-
-    So one version decides all of a record, whenever it was published.
-    """
-    others = {call.rule_version_id for call in batch} - {tenant.rule_version_id}
-    versions = RuleVersion.objects.in_bulk(others)
-    outdated = [pk for pk, version in versions.items() if _chooses(version.value) != _chooses(tenant.rules)]
-    anew = [call for call in batch if call.rule_version_id in outdated]
-    evaluated = Moved(state=State.DEBOUNCING, changes={"crm_user_id": None})
-    steps.finish([(call, evaluated) for call in anew], Step.EVALUATE, started=time.monotonic(), now=now)
-    return [call for call in batch if call not in anew]
-
-
-def _chooses(rules: Rules) -> tuple[str, str]:
-    """Return the rules that choose the owner of a call."""
-    return rules.owner, rules.missed_owner
-
-
-def _may_skip(tenant: Tenant, batch: Sequence[Call]) -> bool:
-    """Whether a rule may skip a call of the batch though it had passed: by another version, or by what it asks of."""
-    is_asking = bool(tenant.rules.field_map.rows) or tenant.rules.employee_filter != Filter.ALL
-    return is_asking or any(call.rule_version_id != tenant.rule_version_id for call in batch)
-
-
-def _without_skipped(tenant: Tenant, batch: Sequence[Call], *, now: datetime) -> list[Call]:
-    """Skip the calls that a rule leaves out by what is known of them now; return the others."""
-    rule_set = tenant.rule_set
-    skipped = [(call, rule) for call in batch if (rule := call.skipping_rule(rule_set, now=now))]
-    if not skipped:
-        return list(batch)
-    results = [(call, Moved(state=State.SKIPPED, changes={"skip_reason": rule})) for call, rule in skipped]
-    steps.finish(results, Step.EVALUATE, started=time.monotonic(), now=now)
-    left_out = [call for call, _rule in skipped]
     return [call for call in batch if call not in left_out]
 
 

@@ -217,9 +217,11 @@ def skip_details(call: Call, rule: str) -> dict[str, Any]:
 def _save_each(results: Results, *, now: datetime) -> list[Call]:
     """Save the outcome of each call that is still claimed, and return these."""
     outcomes = {call.pk: outcome for call, outcome in results}
+    tenants = {call.pk: call.tenant for call, _outcome in results}
     claimed = Call.objects.lock_claimed([call for call, _outcome in results])
     with saving_changes(claimed):
         for call in claimed:
+            call.tenant = tenants[call.pk]  # with the version of the rules that the step has decided by
             apply(call, outcomes[call.pk], now=now)
     return claimed
 

@@ -164,3 +164,29 @@ def test_crm_is_asked_once_whether_it_knows_the_customer(notify, crm, missed, te
     assert sent["source"] == {"source": expected}
     assert Call.objects.get().crm_customer == expected
     assert sent["_manager"] is None  # the rules do not ask for the customer's manager
+
+
+# --- a record that the CRM may have
+
+
+def test_record_that_may_be_in_the_crm_stays_as_it_was_sent(notify, later, crm, crm_world, missed, tenant):
+    """The CRM takes the call, its answer is lost, and then other rules would skip it, or fill it otherwise."""
+    crm_world.break_down("cut", times=1, path_part="calls/upload")
+    publish_rules(tenant, field_map=[row("upload.source.source", "constant", constant="first")])
+    notify(missed.notification("call_end"))
+    later(timedelta(seconds=30))
+    assert [sent["source"] for sent in crm.calls] == [{"source": "first"}]
+    publish_rules(tenant, upload_missed=False, field_map=[row("upload.source.source", "constant", constant="second")])
+    later(timedelta(minutes=10))
+    call = Call.objects.get()
+    assert (call.state, call.rule_version.number) == (Call.State.UPLOADED, 2)
+    assert [sent["source"] for sent in crm.calls] == [{"source": "first"}]
+    assert CallLogEntry.objects.filter(step="UPLOAD").latest("pk").details["version"] == 2
+
+
+def test_call_that_was_not_tried_is_decided_by_the_rules_of_its_upload(notify, later, crm, missed, tenant):
+    notify(missed.notification("call_end"), works=False)
+    publish_rules(tenant, upload_missed=False)
+    later(timedelta(minutes=2))
+    assert crm.calls == []
+    assert (Call.objects.get().state, Call.objects.get().rule_version.number) == (Call.State.SKIPPED, 2)

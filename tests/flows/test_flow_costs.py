@@ -108,8 +108,8 @@ def flows(client, tenant, pbx, crm, notify, run_queue):
     ("flow", "modules", "calls"),
     [
         ("ringing", 39, 54),
-        ("missed", 56, 120),
-        ("answered", 69, 164),
+        ("missed", 56, 121),
+        ("answered", 69, 165),
         ("click", 21, 32),
         ("status", 21, 25),
         ("sync", 35, 98),
