@@ -107,10 +107,10 @@ def flows(client, tenant, pbx, crm, notify, run_queue):
 @pytest.mark.parametrize(
     ("flow", "modules", "calls"),
     [
-        ("ringing", 39, 54),
-        ("missed", 56, 121),
-        ("answered", 69, 165),
-        ("click", 21, 32),
+        ("ringing", 39, 55),
+        ("missed", 56, 122),
+        ("answered", 69, 167),
+        ("click", 21, 33),
         ("status", 21, 25),
         ("sync", 35, 98),
     ],
