@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import UTC, timedelta
 from typing import Any
 
 from django.contrib.admin.models import LogEntry
@@ -20,7 +20,8 @@ from connector_project.core import task_queue
 from connector_project.core.jobs import LeasedJob
 from connector_project.core.models import LIVE_FOR, WorkerHeartbeat
 from connector_project.operations import tasks as operations_tasks
-from connector_project.operations.models import AlertDelivery, Incident
+from connector_project.operations.alerts import minute_peaks
+from connector_project.operations.models import AlertDelivery, Incident, TrafficProfile
 from connector_project.operations.onboarding import steps
 from crm import integration_module
 from crm import tasks as crm_tasks
@@ -252,8 +253,16 @@ def received(event: str) -> dict[str, float]:
 
 
 def set_busiest_minute(client: int, count: int) -> None:
-    """Set how many notifications a client is known to send in its busiest minute, for its limit."""
-    UisConnection.objects.filter(tenant__slug=slug_of(client)).update(busiest_minute=count)
+    """Set how many notifications a client is known to send in its busiest minute, for its limit.
+
+    As if it was learned: the schedule, which may learn it anew at any time, finds the same.
+    """
+    tenant, today = Tenant.objects.get(slug=slug_of(client)), timezone.now().astimezone(UTC).date()
+    days = [today - timedelta(days=number) for number in range(1, minute_peaks.LEARNED_DAYS + 1)]
+    peaks = {str(day): count for day in days}
+    learned = {"minute_peaks": peaks, "first_day": days[-1], "updated_at": timezone.now()}
+    TrafficProfile.objects.update_or_create(tenant=tenant, defaults=learned)
+    UisConnection.objects.filter(tenant=tenant).update(busiest_minute=count)
 
 
 def count_received(client: int) -> int:
