@@ -51,7 +51,7 @@ class Operator:
 
         def is_shown() -> bool:
             self.open(name)
-            return text in self.person.page.locator(".admin-panel").inner_text()
+            return text in self.person.page.locator(".admin-panel").first.inner_text()
 
         self.installation.wait_for(is_shown, text, interval=0.5)
 

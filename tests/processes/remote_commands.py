@@ -182,7 +182,7 @@ def add(new: list[tuple[int, str, str, str, str]]) -> list[str]:
 
 def _add(client: int, token: str, crm_url: str, crm_key: str, number: str) -> str:
     new = onboarding.NewTenant(
-        name=f"Client {client}",
+        name="Demo" if client == 0 else f"Client {client}",
         slug=slug_of(client),
         uis_token=token,
         crm_url=crm_url,

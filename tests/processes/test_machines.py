@@ -1,5 +1,6 @@
 """Faults of our own machines: database and broker restarted, flushed, lost; workers twice; disk full."""
 
+import functools
 import uuid
 from pathlib import Path
 
@@ -122,7 +123,9 @@ def test_foreign_entries_of_the_queues_are_refused(installation):
     installation.wait_for(lambda: installation.ask("queue_depths") == [0, 0], "the queues to be empty")
     assert [path for path in marks if Path(path).exists()] == []
     for name in ("worker", "worker-fast"):
-        assert count_lines(installation, name, "an entry of the queue was refused") == 3
+        refused = functools.partial(count_lines, installation, name, "an entry of the queue was refused")
+        installation.wait_for(lambda refused=refused: refused() >= 3, "the log of refusals")
+        assert refused() == 3
         assert count_lines(installation, name, "Failed to push task to queue") == 1
         assert count_lines(installation, name, "os.mkdir") == 1
     check(installation, "foreign entries and garbage in both queues")
