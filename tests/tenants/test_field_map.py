@@ -1,9 +1,12 @@
 """A field map says which fact goes into which field of the CRM, in what form, and when."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from telephony.uis import call_facts as wire
 from tenants.field_map.apply import Path, applied
 from tenants.field_map.facts import Fact, Price, is_known_at_ring, price_of
 from tenants.field_map.rows import FieldMap, FieldMapError, Problem
@@ -210,3 +213,15 @@ def test_map_is_stored_and_read_again(rows):
         found = applied(parsed, record, FACTS, salt=SALT)
         assert found.is_left_out or found.values["phone"] == FACTS[Fact.CONTACT]
         assert all(f"{record}.{name}" in TARGETS and value for name, value in found.values.items())
+
+
+def test_what_uis_tells_has_the_same_name_and_price_here():
+    assert {code: price_of(Fact(code)).value for code in wire.ATTRIBUTION} == {
+        code: known.prices[0].value for code, known in wire.ATTRIBUTION.items()
+    }
+
+
+def test_each_field_is_in_the_documentation():
+    text = Path("docs/field-map.md").read_text(encoding="utf-8")
+    parts = {code.rpartition(".")[2] for code in TARGETS}
+    assert [part for part in sorted(parts) if f"{part}`" not in text] == []
