@@ -1,6 +1,6 @@
 """A field map says which fact goes into which field of the CRM, in what form, and when."""
 
-from pathlib import Path
+import pathlib
 
 import pytest
 from hypothesis import given
@@ -222,6 +222,6 @@ def test_what_uis_tells_has_the_same_name_and_price_here():
 
 
 def test_each_field_is_in_the_documentation():
-    text = Path("docs/field-map.md").read_text(encoding="utf-8")
+    text = pathlib.Path("docs/field-map.md").read_text(encoding="utf-8")
     parts = {code.rpartition(".")[2] for code in TARGETS}
     assert [part for part in sorted(parts) if f"{part}`" not in text] == []
