@@ -65,7 +65,7 @@ screenshots: install ## take the pictures of README and docs with the browser te
 chaos: install ## hours of eight clients with random faults, some for days, verified (SEEDS=1-100 for many)
 	$(BIN)/python -m tests.chaos $(SEEDS)
 
-bench: install ## the benchmarks: one table of figures, limits of the same run, and targets (12 minutes; TOPICS="rings idle": only these)
+bench: install ## the benchmarks: one table of figures, limits of the same run, and targets (11 minutes; TOPICS="rings idle": only these)
 	$(BIN)/python -m tests.bench $(TOPICS)
 
 bench-large: install ## the pages of the call log and of statistics with ten million calls (ROWS=1000000 for fewer)
