@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from django.utils.translation import gettext as _now
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from connector_project.core.check_results import Text, join_limited
@@ -109,7 +109,7 @@ _CODES: tuple[Mapping[object, Text], ...] = (FACTS, FORMS, VALUES)  # type: igno
 
 def describe(row: Row) -> str:
     """Return a row as a sentence, in the active language."""
-    facts = _now(", else ").join(_fact(row, fact) for fact in row.facts)
+    facts = gettext(", else ").join(_fact(row, fact) for fact in row.facts)
     text = f"{FIELDS[row.target]} ← {facts}, {FORMS[row.transformation.kind]}"
     entries = join_limited(f"{key} → {value}" for key, value in row.transformation.entries.items())
     text += f" ({entries})" if entries else ""
@@ -125,7 +125,7 @@ def refusal(error: FieldMapError) -> str:
     """Return why a map is refused, in the active language."""
     value = next((str(codes[error.value]) for codes in _CODES if error.value in codes), error.value)
     text = str(PROBLEMS[error.problem]) % {"value": value}
-    return _now("Row %(row)d %(problem)s") % {"row": error.row, "problem": text} if error.row else text
+    return gettext("Row %(row)d %(problem)s") % {"row": error.row, "problem": text} if error.row else text
 
 
 def added_and_removed(before: Sequence[Row], after: Sequence[Row]) -> tuple[list[str], list[str]]:

@@ -30,7 +30,8 @@ class Difference:
         if self.name not in {*LISTS.values(), FIELD_MAP}:
             return _("“%(label)s”: %(old)s → %(new)s") % {"label": self.label, "old": self.old, "new": self.new}
         parts = ((_("added: %(entries)s"), self.added), (_("removed: %(entries)s"), self.removed))
-        changes = "; ".join(text % {"entries": ", ".join(entries)} for text, entries in parts if entries)
+        between = "; " if self.name == FIELD_MAP else ", "
+        changes = "; ".join(text % {"entries": between.join(entries)} for text, entries in parts if entries)
         return _("“%(label)s”: %(changes)s") % {"label": self.label, "changes": changes}
 
 
