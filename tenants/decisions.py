@@ -1,6 +1,7 @@
 """What one version of the rules makes of a finished call, or of a ringing phone: a function of facts alone.
 
-The same function decides before a request is sent, and when stored calls are replayed under other rules.
+For replays of stored calls. What is sent is decided by the same parts (`RuleSet`, `applied`) step by step, as the facts
+become known; the chaos suite compares both.
 """
 
 from collections.abc import Mapping

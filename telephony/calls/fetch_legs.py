@@ -163,7 +163,7 @@ class _UisReply:
 
 
 def _columns(batch: Sequence[Call]) -> Sequence[str]:
-    """Return the columns that the row is asked for besides those that every row has."""
+    """Return the further columns that the row is asked for, which not every row has."""
     return REPORT_COLUMNS if report_facts.needed_facts(batch[0].tenant.rules) else ()
 
 

@@ -47,7 +47,7 @@ def columns():
 
 
 def facts():
-    """Return what is known besides the columns, and where everything comes from."""
+    """Return what is known but is no column, and where everything comes from."""
     entries = Call.objects.get().attribution
     values = {code: entry["value"] for code, entry in entries.items() if "value" in entry}
     return values, {code: entry["from"] for code, entry in entries.items()}
